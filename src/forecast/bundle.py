@@ -1,0 +1,269 @@
+"""A bundle: everything a score is made of, in a folder of JSON files that is verified before it is believed.
+
+    models/NAME/
+        manifest.json   sha256 and size of every other file, versions, trained_until, metrics, data fingerprint
+        model.json outcome.json season.json amount.json arrivals.json records.json stages.json money.json
+        golden.json     a few deals as a request would send them, and their scores
+
+The bundle's id is the sha256 of its manifest. No file is parsed before its hash agrees, no file is loaded that
+the manifest does not name, and nothing in a bundle can be executed. A bundle is never changed; a new one takes
+its place by rename. `models/current` is a text file that names the bundle to serve.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from forecast import __version__
+from forecast.errors import BundleError, OutputError
+from forecast.models import FittedModels
+from forecast.periods import to_timestamp
+from forecast.tables import write_bytes
+
+__all__ = ["FORMAT", "Bundle", "load_bundle", "resolve_bundle", "set_current", "write_bundle"]
+
+FORMAT: Final = 1
+_MANIFEST: Final = "manifest.json"
+_PARTS: Final = ("model", "outcome", "season", "amount", "arrivals", "records", "stages", "money")
+_FILES: Final = frozenset({*(f"{part}.json" for part in _PARTS), "golden.json"})
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_MOST_BYTES: Final = 512 * 1024 * 1024
+_GOLDEN_TOLERANCE: Final = 1e-9
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle.
+
+    id : 64 hexadecimal digits, the sha256 of the manifest
+    """
+
+    id: str
+    manifest: dict[str, Any]
+    models: FittedModels
+    golden: list[dict[str, Any]]
+
+    @property
+    def short_id(self) -> str:
+        """First twelve digits of the id: enough to tell bundles apart by eye."""
+        return self.id[:12]
+
+    @cached_property
+    def trained_until(self) -> pd.Timestamp:
+        """The models saw only what was recorded before this moment."""
+        return to_timestamp(self.models.trained_until_us)
+
+
+def write_bundle(
+    models: FittedModels, folder: Path | str, *, metrics: dict[str, Any], data_fingerprint: str
+) -> str:
+    """Write a bundle folder, whole or not at all, and return its id.
+
+    An existing bundle of that name is replaced; a folder that is no bundle is refused. The id depends on the
+    content only: the same data, seed and settings give the same id.
+    """
+    folder = Path(folder)
+    if not _NAME.fullmatch(folder.name):
+        raise OutputError(
+            f"bundle name {folder.name[:40]!r} is not usable; take lower-case letters, digits, - and _",
+            code="bad_bundle_name",
+        )
+    if folder.exists() and not (folder / _MANIFEST).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise OutputError(f"{folder} exists and is no bundle; choose another name", code="not_a_bundle")
+    files = {f"{name}.json": _encode(content) for name, content in models.to_json().items()}
+    files["golden.json"] = _encode(_golden_of(models))
+    manifest = {
+        "format": FORMAT,
+        "forecast_version": __version__,
+        "trained_until": to_timestamp(models.trained_until_us).isoformat(),
+        "rung": models.outcome.name,
+        "data_fingerprint": data_fingerprint,
+        "counts": models.counts,
+        "metrics": metrics,
+        "files": {
+            name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+            for name, content in sorted(files.items())
+        },
+    }
+    encoded = _encode(manifest)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    stage = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        for name, content in files.items():
+            write_bytes(stage / name, content)
+        write_bytes(stage / _MANIFEST, encoded)
+        stage.chmod(0o755)
+        if folder.exists():
+            # Two renames: between them the name is missing for an instant, but never half a bundle.
+            old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
+            os.rename(folder, old / folder.name)
+            os.rename(stage, folder)
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            os.rename(stage, folder)
+    except OSError as error:
+        shutil.rmtree(stage, ignore_errors=True)
+        raise OutputError(f"cannot write bundle {folder}: {error.strerror}", code="bundle_not_written") from error
+    return hashlib.sha256(encoded).hexdigest()
+
+
+def set_current(folder: Path | str) -> Path:
+    """Make a bundle the current one of its parent folder: swap the pointer file by rename."""
+    folder = Path(folder)
+    pointer = folder.parent / "current"
+    write_bytes(pointer, f"{folder.name}\n".encode())
+    return pointer
+
+
+def resolve_bundle(path: Path | str) -> Path:
+    """The bundle folder meant by a folder or by a pointer file such as `models/current`."""
+    path = Path(path)
+    if path.is_file() and path.stat().st_size <= 128:
+        name = path.read_text(encoding="ascii", errors="replace").strip()
+        if not _NAME.fullmatch(name):
+            raise BundleError(
+                f"{path} does not name a bundle; write one with `python -m training train`",
+                code="bad_pointer",
+            )
+        return path.parent / name
+    return path
+
+
+def load_bundle(path: Path | str) -> Bundle:
+    """Verify and load a bundle (a folder, or a pointer file).
+
+    Raises BundleError naming the file and what is wrong: missing, unexpected, too short, a hash that does not
+    agree, content of another format, or golden scores that this installation does not reproduce.
+    """
+    folder = resolve_bundle(path)
+    if not folder.is_dir():
+        raise BundleError(
+            f"no bundle at {folder}; train one with `python -m training train --data DIR --bundle {folder}`",
+            code="no_bundle",
+        )
+    encoded = _read(folder / _MANIFEST)
+    manifest = _parse(folder / _MANIFEST, encoded)
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise BundleError(
+            f"{folder / _MANIFEST} is not a manifest of format {FORMAT}; train the bundle again with this version",
+            code="bad_format",
+        )
+    listed = manifest.get("files")
+    if not isinstance(listed, dict) or set(listed) != _FILES:
+        raise BundleError(f"{folder / _MANIFEST} does not list the files of a bundle", code="bad_manifest")
+    content = {name: _verified(folder / name, listed[name]) for name in sorted(_FILES)}
+    parsed = {name.removesuffix(".json"): _parse(folder / name, data) for name, data in content.items()}
+    try:
+        models = FittedModels.from_json(parsed)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise BundleError(
+            f"{folder} does not hold what this version expects ({type(error).__name__}); train it again",
+            code="bad_content",
+        ) from error
+    bundle = Bundle(hashlib.sha256(encoded).hexdigest(), manifest, models, parsed["golden"])
+    _check_golden(folder, bundle)
+    return bundle
+
+
+def _encode(content: Any) -> bytes:
+    # allow_nan=False: a NaN in a bundle is a mistake, not a number; sorted keys: equal content, equal hash.
+    return (json.dumps(content, sort_keys=True, allow_nan=False, separators=(",", ":")) + "\n").encode()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.is_symlink() or not path.is_file():
+            raise BundleError(f"{path} is missing or no regular file; the bundle is incomplete", code="missing_file")
+        if path.stat().st_size > _MOST_BYTES:
+            raise BundleError(f"{path} is larger than any bundle file", code="too_large")
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read: {error.strerror}", code="unreadable") from error
+
+
+def _verified(path: Path, listed: Any) -> bytes:
+    content = _read(path)
+    found = hashlib.sha256(content).hexdigest()
+    wanted = listed.get("sha256") if isinstance(listed, dict) else None
+    if found != wanted:
+        raise BundleError(
+            f"{path} is damaged or swapped: sha256 {found[:12]}…, the manifest says {str(wanted)[:12]}…; "
+            "restore the folder or train again",
+            code="hash_mismatch",
+        )
+    return content
+
+
+def _parse(path: Path, content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{path} is not JSON; the bundle is damaged", code="not_json") from error
+
+
+def _golden_of(models: FittedModels) -> list[dict[str, Any]]:
+    """Made-up rows of the model's own inputs and what they score: one per open stage."""
+    return [
+        {"stage": code, "won": scores}
+        for code, scores in zip(*_golden_scores(models), strict=True)
+    ]
+
+
+def _golden_scores(models: FittedModels) -> tuple[list[int], list[list[float]]]:
+    """Win probabilities of a plain deal in every open stage, 30, 90 and 365 days ahead."""
+    from forecast.history import OPEN, History
+
+    codes = [int(code) for code in np.flatnonzero(models.stages.kind == OPEN)]
+    created_us = models.trained_until_us - 40 * 86_400_000_000
+    deals = [
+        {
+            "deal_id": f"golden-{code:04d}",
+            "pipeline": models.stages.pipeline[code],
+            "motion": "new",
+            "created_at": created_us,
+            "amount": 10_000.0,
+            "budget": 1.0,
+            "expected_close_on": to_timestamp(models.trained_until_us + 30 * 86_400_000_000).date().isoformat(),
+            "events": [
+                {
+                    "field": "stage",
+                    "value": models.stages.stage[code],
+                    "recorded_at": created_us + 86_400_000_000,
+                }
+            ],
+            "activities": [{"occurred_at": created_us + 20 * 86_400_000_000, "kind": "call", "direction": "in"}],
+        }
+        for code in codes
+    ]
+    if not deals:
+        return [], []
+    history = History.from_request(deals, stages=models.stages, money=models.money)
+    rows = np.arange(len(deals))
+    chance = models.win_probability(
+        history, rows, np.full(len(rows), models.trained_until_us), [30.0, 90.0, 365.0]
+    )
+    return codes, [[float(p) for p in row] for row in chance]
+
+
+def _check_golden(folder: Path, bundle: Bundle) -> None:
+    _codes, scores = _golden_scores(bundle.models)
+    stored = [row["won"] for row in bundle.golden]
+    if len(stored) != len(scores) or not np.allclose(
+        np.array(stored, dtype=np.float64).reshape(-1), np.array(scores).reshape(-1), rtol=0, atol=_GOLDEN_TOLERANCE
+    ):
+        raise BundleError(
+            f"{folder}/golden.json: this installation does not reproduce the stored scores; train the bundle again",
+            code="golden_mismatch",
+        )

@@ -1,0 +1,19 @@
+"""Point-in-time features and the registry that says what each is and when it is known."""
+
+from forecast.features.builder import FeatureMatrix, build, category_texts, feature_names
+from forecast.features.policy import Decision, decide_fields
+from forecast.features.registry import BUILT_IN, FeatureSpec, custom_spec, label, spec_of
+
+__all__ = [
+    "BUILT_IN",
+    "Decision",
+    "FeatureMatrix",
+    "FeatureSpec",
+    "build",
+    "category_texts",
+    "custom_spec",
+    "decide_fields",
+    "feature_names",
+    "label",
+    "spec_of",
+]

@@ -1,0 +1,106 @@
+"""Which features a model may use: a field that was filled in because the deal closed must not teach anything.
+
+A field with events is safe: it is read as of the moment. A field without any event is known only as it stands
+today, for closed deals perhaps as somebody completed it while closing. Built-in fields of that kind are left
+out. A custom attribute of that kind stays if it is filled as often in open deals as in closed ones, and if it
+does not by itself tell won from lost. Every decision carries its reason into the bundle.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from forecast.features.registry import BUILT_IN, custom_spec
+from forecast.history import LOST, OPEN, WON, History
+from forecast.history.columns import Floats, Ints
+
+__all__ = ["Decision", "decide_fields"]
+
+_FILL_GAP: Final = 0.05
+_FILL_Z: Final = 3.0
+_ECHO: Final = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether a feature is used, and why (or why not)."""
+
+    feature: str
+    used: bool
+    reason: str
+
+
+def decide_fields(
+    history: History, until_us: int, *, exclude: tuple[str, ...] = (), trust: tuple[str, ...] = ()
+) -> list[Decision]:
+    """Decide on every feature of a history, from what was recorded before `until_us`."""
+    eventful = history.columns.eventful
+    decisions = []
+    for spec in BUILT_IN:
+        if spec.name in exclude or spec.field in exclude:
+            decisions.append(Decision(spec.name, False, "left out by the settings"))
+        elif not spec.field or spec.field == "activity" or spec.field in eventful:
+            decisions.append(Decision(spec.name, True, "read as of the moment"))
+        else:
+            decisions.append(
+                Decision(spec.name, False, f"{spec.field} has no events: it is only known as it stands today")
+            )
+    stage = history.stage(np.arange(len(history)), np.int64(until_us))
+    kind = np.where(stage >= 0, history.stages.kind[stage], -1)
+    for place, name in enumerate(history.columns.custom):
+        feature = custom_spec(name).name
+        if name in exclude:
+            decisions.append(Decision(feature, False, "left out by the settings"))
+        elif name in trust:
+            decisions.append(Decision(feature, True, "trusted by the settings"))
+        elif name in eventful:
+            decisions.append(Decision(feature, True, "read as of the moment"))
+        else:
+            decisions.append(_judge_static(history, feature, place, kind))
+    return decisions
+
+
+def _judge_static(history: History, feature: str, place: int, kind: Ints) -> Decision:
+    every = np.arange(len(history))
+    field = len(history.fields) - len(history.columns.custom) + place
+    value = history.last(every, field, np.full(len(every), np.iinfo(np.int64).max // 4))
+    filled = np.isfinite(value)
+    is_open, is_closed = kind == OPEN, (kind == WON) | (kind == LOST)
+    if is_open.any() and is_closed.any():
+        low, high = filled[is_open].mean(), filled[is_closed].mean()
+        both = filled[is_open | is_closed].mean()
+        error = np.sqrt(max(both * (1 - both), 1e-9) * (1 / is_open.sum() + 1 / is_closed.sum()))
+        if abs(low - high) > _FILL_GAP and abs(low - high) > _FILL_Z * error:
+            return Decision(
+                feature,
+                False,
+                f"filled in {low:.0%} of open but {high:.0%} of closed deals: it is filled in by closing",
+            )
+    echo = _cramers_v(value[is_closed & filled], kind[is_closed & filled] == WON)
+    if echo > _ECHO:
+        return Decision(feature, False, f"tells won from lost by itself (Cramer's V {echo:.2f}): an echo")
+    return Decision(feature, True, "without events, but filled alike in open and closed deals")
+
+
+def _cramers_v(value: Floats, won: np.ndarray) -> float:
+    """Association of a category with the outcome, 0 to 1, with the small-sample bias taken off.
+
+    Source: Bergsma 2013, A bias-correction for Cramer's V.
+    """
+    if len(value) < 20 or won.all() or not won.any():
+        return 0.0
+    codes = np.unique(value, return_inverse=True)[1]
+    table = np.zeros((codes.max() + 1, 2))
+    np.add.at(table, (codes, won.astype(int)), 1.0)
+    if len(table) < 2:
+        return 0.0
+    total = table.sum()
+    expected = table.sum(1, keepdims=True) * table.sum(0, keepdims=True) / total
+    chi2 = ((table - expected) ** 2 / expected).sum()
+    rows = len(table)
+    phi2 = max(0.0, chi2 / total - (rows - 1) / (total - 1))
+    width = rows - (rows - 1) ** 2 / (total - 1)
+    return float(np.sqrt(phi2 / max(min(width - 1, 1.0), 1e-9))) if width > 1 else 0.0

@@ -1,0 +1,155 @@
+"""Every input of the models: what it is, where it comes from, when it is known, and why it is there.
+
+One list is read by the builder, the encoder, the explanations and the documentation (docs/features.md).
+Calendar position is deliberately absent: the calendar belongs to the hazard, not to the deal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+__all__ = ["BUILT_IN", "FeatureSpec", "Kind", "custom_spec", "label", "spec_of"]
+
+Kind = Literal["log", "count", "number", "signed", "share", "flag", "category"]
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSpec:
+    """One input.
+
+    kind : how the encoder treats it. `log`: non-negative, long-tailed (days, amounts); `count`: small
+        non-negative integer; `number`: as it is; `signed`: long-tailed on both sides (days to a date);
+        `share`: in [0, 1]; `flag`: 0 or 1; `category`: a code
+    field : the field of deals or deal_events it needs; dropped from a model when that field has no history
+    spline : whether the linear model may bend along it
+    """
+
+    name: str
+    kind: Kind
+    label_en: str
+    label_it: str
+    source: str
+    known: str
+    why: str
+    field: str = ""
+    spline: bool = False
+    unit: Literal["", "days", "amount", "share"] = ""
+
+
+_STAGE = "deal_events.stage"
+_ACTIVITY = "activities.occurred_at"
+_DATE = "deal_events.expected_close_on"
+_PAST = "closings recorded before the moment"
+_AT_RECORDING = "from the moment its event is recorded"
+
+BUILT_IN: Final[tuple[FeatureSpec, ...]] = (
+    FeatureSpec("stage", "category", "stage", "fase", _STAGE, _AT_RECORDING,
+                "the seller's own measure of progress"),
+    FeatureSpec("days_in_stage", "log", "days in this stage", "giorni in questa fase", _STAGE, _AT_RECORDING,
+                "stuck deals seldom move again", spline=True, unit="days"),
+    FeatureSpec("age_days", "log", "age of the deal", "età della trattativa", "deals.created_at",
+                "from creation, once the deal is first seen", "old open deals are the slow and the forgotten",
+                spline=True, unit="days"),
+    FeatureSpec("moves_forward", "count", "moves forward", "avanzamenti di fase", _STAGE, _AT_RECORDING,
+                "momentum"),
+    FeatureSpec("moves_back", "count", "moves back", "ritorni a fasi precedenti", _STAGE, _AT_RECORDING,
+                "a step back signals doubt"),
+    FeatureSpec("stages_skipped", "count", "stages skipped", "fasi saltate", _STAGE, _AT_RECORDING,
+                "skipping may mean a ready buyer or a careless record"),
+    FeatureSpec("times_reopened", "count", "times re-opened", "riaperture", _STAGE, _AT_RECORDING,
+                "re-qualified deals behave differently"),
+    FeatureSpec("amount", "log", "amount", "importo", "deal_events.amount", _AT_RECORDING,
+                "large deals take longer and are lost more often", field="amount", spline=True, unit="amount"),
+    FeatureSpec("amount_change", "number", "change of the amount since the start",
+                "variazione dell'importo dall'inizio", "deal_events.amount", _AT_RECORDING,
+                "growing deals are being negotiated", field="amount"),
+    FeatureSpec("amount_changes", "count", "changes of the amount", "modifiche dell'importo",
+                "deal_events.amount", _AT_RECORDING, "activity on the offer", field="amount"),
+    FeatureSpec("days_to_close", "signed", "days to the seller's close date",
+                "giorni alla data di chiusura prevista", _DATE, _AT_RECORDING,
+                "the seller's own estimate of when", field="expected_close_on", spline=True, unit="days"),
+    FeatureSpec("overdue", "flag", "close date has passed", "data di chiusura superata", _DATE, _AT_RECORDING,
+                "nobody is minding the date", field="expected_close_on"),
+    FeatureSpec("times_pushed", "count", "times the close date was pushed", "rinvii della data di chiusura",
+                _DATE, _AT_RECORDING, "pushed deals slip again", field="expected_close_on"),
+    FeatureSpec("days_pushed", "log", "days the close date was pushed in all",
+                "giorni totali di rinvio della chiusura", _DATE, _AT_RECORDING, "how far it slipped",
+                field="expected_close_on", unit="days"),
+    FeatureSpec("category", "category", "seller's forecast category", "categoria di previsione del venditore",
+                "deal_events.forecast_category", _AT_RECORDING, "the seller's own judgement",
+                field="forecast_category"),
+    FeatureSpec("budget", "share", "budget", "budget", "deal_events.budget", _AT_RECORDING,
+                "BANT: is there money", field="budget", unit="share"),
+    FeatureSpec("authority", "share", "authority", "potere decisionale", "deal_events.authority", _AT_RECORDING,
+                "BANT: do we talk to who decides", field="authority", unit="share"),
+    FeatureSpec("need", "share", "need", "bisogno", "deal_events.need", _AT_RECORDING,
+                "BANT: is there a problem to solve", field="need", unit="share"),
+    FeatureSpec("timeline", "share", "timeline", "tempistica", "deal_events.timeline", _AT_RECORDING,
+                "BANT: is there a date by which they must decide", field="timeline", unit="share"),
+    FeatureSpec("bant_answered", "count", "BANT questions answered", "domande BANT con risposta",
+                "deal_events (BANT fields)", _AT_RECORDING, "how much is known at all", field="budget"),
+    FeatureSpec("days_since_bant", "log", "days since BANT was last updated",
+                "giorni dall'ultimo aggiornamento BANT", "deal_events (BANT fields)", _AT_RECORDING,
+                "old answers age", field="budget", unit="days"),
+    FeatureSpec("activities_7d", "count", "activities in the last 7 days", "attività negli ultimi 7 giorni",
+                _ACTIVITY, "from the moment it happened", "work on the deal now", field="activity"),
+    FeatureSpec("activities_14d", "count", "activities in the last 14 days", "attività negli ultimi 14 giorni",
+                _ACTIVITY, "from the moment it happened", "work on the deal lately", field="activity"),
+    FeatureSpec("activities_30d", "count", "activities in the last 30 days", "attività negli ultimi 30 giorni",
+                _ACTIVITY, "from the moment it happened", "work on the deal this month", field="activity"),
+    FeatureSpec("activities_90d", "count", "activities in the last 90 days", "attività negli ultimi 90 giorni",
+                _ACTIVITY, "from the moment it happened", "work on the deal this quarter", field="activity"),
+    FeatureSpec("inbound_30d", "count", "messages from the customer in the last 30 days",
+                "messaggi dal cliente negli ultimi 30 giorni", _ACTIVITY, "from the moment it happened",
+                "an interested buyer writes back", field="activity"),
+    FeatureSpec("meetings_90d", "count", "calls and meetings in the last 90 days",
+                "chiamate e incontri negli ultimi 90 giorni", _ACTIVITY, "from the moment it happened",
+                "talking beats writing", field="activity"),
+    FeatureSpec("silence_days", "log", "days of silence", "giorni di silenzio",
+                "activities, and events of stage, amount and BANT", "from the moment it happened",
+                "silent deals die", spline=True, unit="days"),
+    FeatureSpec("owner_win_rate", "share", "owner's win rate so far", "tasso di vittoria del venditore finora",
+                _PAST, "expanding, shrunk to the company's rate", "some sellers close more", unit="share"),
+    FeatureSpec("owner_closed", "log", "deals the owner has closed", "trattative chiuse dal venditore", _PAST,
+                "expanding", "experience"),
+    FeatureSpec("account_win_rate", "share", "win rate with this account",
+                "tasso di vittoria con questo cliente", _PAST, "expanding, shrunk to the company's rate",
+                "customers buy again", unit="share"),
+    FeatureSpec("account_closed", "count", "deals closed with this account", "trattative chiuse col cliente",
+                _PAST, "expanding", "a known customer"),
+    FeatureSpec("source_win_rate", "share", "win rate of this source", "tasso di vittoria di questa fonte",
+                _PAST, "expanding, shrunk to the company's rate", "referrals are not cold calls", unit="share"),
+    FeatureSpec("owner_changes", "count", "changes of owner", "cambi di venditore", "deal_events.owner_id",
+                _AT_RECORDING, "handed-over deals lose momentum", field="owner_id"),
+    FeatureSpec("motion", "category", "kind of business", "tipo di vendita", "deals.motion", "from creation",
+                "a renewal is not a new customer"),
+    FeatureSpec("source", "category", "source", "fonte", "deals.source", "from creation", "where it came from"),
+)  # fmt: skip
+
+_BY_NAME: Final = {spec.name: spec for spec in BUILT_IN}
+
+
+def custom_spec(name: str) -> FeatureSpec:
+    """The specification of a custom attribute; whether it may be used is the field policy's question."""
+    return FeatureSpec(
+        f"custom:{name}",
+        "category",
+        name,
+        name,
+        f"deals.{name} or deal_events.{name}",
+        _AT_RECORDING + "; an attribute without events only if it is filled as often while open as when closed",
+        "an attribute this company keeps",
+        field=name,
+    )
+
+
+def spec_of(name: str) -> FeatureSpec:
+    """Specification by feature name, custom attributes included."""
+    return _BY_NAME[name] if name in _BY_NAME else custom_spec(name.removeprefix("custom:"))
+
+
+def label(name: str, locale: str = "en") -> str:
+    """The feature in words a manager reads, in English (`en`) or Italian (`it`)."""
+    spec = spec_of(name)
+    return spec.label_it if locale == "it" else spec.label_en

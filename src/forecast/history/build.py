@@ -1,0 +1,283 @@
+"""From tables or from a request to the columns of a history."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from forecast.history.columns import (
+    ACTIVITY,
+    ACTIVITY_IN,
+    AMOUNT,
+    BANT,
+    CATEGORY,
+    EXPECTED_CLOSE,
+    FIELDS,
+    MEETING,
+    OWNER,
+    STAGE,
+    Columns,
+    Floats,
+    Ints,
+    Vocabulary,
+)
+from forecast.history.stages import StageMap
+from forecast.periods import DAY_US
+from forecast.tables import TABLES, Money, Tables
+
+__all__ = ["CATEGORIES", "columns_from_request", "columns_from_tables"]
+
+# In order of the seller's confidence, so that the code is also a rank.
+CATEGORIES: Final = ("omitted", "pipeline", "best_case", "commit")
+_CATEGORY_CODE: Final = {name: float(code) for code, name in enumerate(CATEGORIES)}
+_MEETING_KINDS: Final = ("call", "meeting")
+_CONTRACT: Final = frozenset(TABLES["deals"])
+_FIELD_CODE: Final = {name: code for code, name in enumerate(FIELDS)}
+_NUMERIC: Final = (AMOUNT, *BANT)
+
+
+def columns_from_tables(tables: Tables, money: Money) -> Columns:
+    """Columns of a whole data folder; deals are put in order of their id."""
+    deals = tables.deals.sort_values("deal_id", kind="stable").reset_index(drop=True)
+    stages = StageMap.from_frame(tables.stages)
+    events = tables.deal_events
+    custom_columns = [name for name in deals.columns if name not in _CONTRACT]
+    event_fields = set(pd.unique(events["field"]))
+    custom = tuple(sorted(set(custom_columns) | (event_fields - set(FIELDS) - _CONTRACT)))
+    deal_ids = deals["deal_id"].to_numpy(object)
+    ids = pd.Index(deal_ids)
+    eventful = frozenset(event_fields)
+
+    vocabularies = {
+        "owner_id": _vocabulary(deals["owner_id"], events.loc[events["field"] == "owner_id", "value"]),
+        **{name: _vocabulary(deals[name]) for name in ("account_id", "source", "motion", "pipeline")},
+    }
+    for name in custom:
+        written = events.loc[events["field"] == name, "value"]
+        vocabularies[name] = _vocabulary(*([deals[name]] if name in deals.columns else []), written)
+
+    parts: list[tuple[Ints, int, Ints, Floats]] = []
+    deal_of_event = ids.get_indexer(pd.Index(events["deal_id"].to_numpy(object))).astype(np.int64)
+    at_us = _microseconds(events["recorded_at"])
+    for name in (*FIELDS[: ACTIVITY], *custom):
+        here = np.flatnonzero((events["field"] == name).to_numpy() & (deal_of_event >= 0))
+        if not len(here):
+            continue
+        texts = events["value"].iloc[here]
+        if name == "stage":
+            pipeline = deals["pipeline"].iloc[deal_of_event[here]]
+            value = stages.codes_of(pipeline, texts).astype(np.float64)
+        else:
+            value = _values(name, texts, vocabularies)
+        code = _code(name, custom)
+        keep = here if name != "stage" else here[value >= 0]
+        parts.append((deal_of_event[keep], code, at_us[keep], value if name != "stage" else value[value >= 0]))
+
+    # A custom attribute without any event is a fact of the deal, known from its first stage on.
+    first_seen = _first_seen(parts, len(deals))
+    for name in custom:
+        if name not in eventful and name in deals.columns:
+            value = vocabularies[name].codes(deals[name].to_numpy(object)).astype(np.float64)
+            known = np.flatnonzero((value >= 0) & (first_seen >= 0))
+            parts.append((known, _code(name, custom), first_seen[known], value[known]))
+
+    parts.extend(_activity_parts(tables.activities, ids))
+    entry_deal, entry_field, entry_at_us, entry_value = _stack(parts)
+    return Columns(
+        stages=stages,
+        money=money,
+        deal_ids=deal_ids,
+        created_at_us=_microseconds(deals["created_at"]),
+        currency=money.codes(deals["currency"]),
+        pipeline=vocabularies["pipeline"].codes(deals["pipeline"].to_numpy(object)),
+        motion=vocabularies["motion"].codes(deals["motion"].to_numpy(object)),
+        account=vocabularies["account_id"].codes(deals["account_id"].to_numpy(object)),
+        source=vocabularies["source"].codes(deals["source"].to_numpy(object)),
+        owner=vocabularies["owner_id"].codes(deals["owner_id"].to_numpy(object)),
+        amount_raw=deals["amount"].to_numpy(np.float64, copy=True),
+        entry_deal=entry_deal,
+        entry_field=entry_field,
+        entry_at_us=entry_at_us,
+        entry_value=entry_value,
+        vocabularies=vocabularies,
+        custom=custom,
+        eventful=eventful,
+    )
+
+
+def columns_from_request(deals: list[dict[str, Any]], stages: StageMap, money: Money) -> Columns:
+    """Columns of deals as JSON sends them: contract columns, `events`, `activities`, custom attributes.
+
+    Times are `datetime` with zone or int microseconds; dates are `date` or ISO text. A plain column that no
+    event of the deal speaks of is taken as known since the deal was first seen. Values are trusted here: the
+    service has checked them.
+    """
+    deals = sorted(deals, key=lambda deal: str(deal["deal_id"]))
+    custom = tuple(
+        sorted(
+            {name for deal in deals for name in deal if name not in _CONTRACT and name not in _LISTS}
+            | {
+                event["field"]
+                for deal in deals
+                for event in deal.get("events") or ()
+                if event["field"] not in _CONTRACT and event["field"] not in _FIELD_CODE
+            }
+        )
+    )
+    codes = {**_FIELD_CODE, **{name: len(FIELDS) + place for place, name in enumerate(custom)}}
+    words: dict[str, set[str]] = {name: set() for name in ("owner_id", *custom)}
+    rows: list[tuple[int, str, int, Any]] = []
+    for place, deal in enumerate(deals):
+        events = deal.get("events") or ()
+        spoken = {event["field"] for event in events}
+        moments = [(event["field"], micros(event["recorded_at"]), event["value"]) for event in events]
+        first = min((at for field, at, _ in moments if field == "stage"), default=micros(deal["created_at"]))
+        moments += [
+            (name, first, deal[name])
+            for name in (*_PLAIN, *custom)
+            if name not in spoken and deal.get(name) is not None
+        ]
+        for field, at, value in moments:
+            if field in words and value not in (None, ""):
+                words[field].add(str(value))
+            if field in codes:
+                rows.append((place, field, at, value))
+        for activity in deal.get("activities") or ():
+            at = micros(activity["occurred_at"])
+            rows.append((place, "activity", at, 0.0))
+            if activity.get("direction") == "in":
+                rows.append((place, "activity_in", at, 0.0))
+            if activity["kind"] in _MEETING_KINDS:
+                rows.append((place, "meeting", at, 0.0))
+    vocabularies = {name: Vocabulary(tuple(sorted(found))) for name, found in words.items()}
+    for name in ("account_id", "source", "motion", "pipeline"):
+        vocabularies[name] = Vocabulary(tuple(sorted({str(d[name]) for d in deals if d.get(name)})))
+    places = {
+        name: {text: float(code) for code, text in enumerate(vocabulary.texts)}
+        for name, vocabulary in vocabularies.items()
+    }
+
+    def value_of(place: int, field: str, value: Any) -> float:
+        if field == "stage":
+            return float(stages.code(deals[place].get("pipeline") or "sales", str(value)))
+        if field in places:
+            return places[field].get(str(value), np.nan) if value not in (None, "") else np.nan
+        if value in (None, ""):
+            return np.nan
+        if field == "forecast_category":
+            return _CATEGORY_CODE[value]
+        return days(value) if field == "expected_close_on" else float(value)
+
+    size = len(rows)
+    return Columns(
+        stages=stages,
+        money=money,
+        deal_ids=np.array([deal["deal_id"] for deal in deals], dtype=object),
+        created_at_us=np.array([micros(deal["created_at"]) for deal in deals], dtype=np.int64),
+        currency=money.codes([deal.get("currency") for deal in deals]),
+        **{
+            key: np.array([int(places[name].get(str(deal.get(name)), -1)) for deal in deals], dtype=np.int64)
+            for key, name in _KEYS.items()
+        },
+        amount_raw=np.full(len(deals), np.nan),
+        entry_deal=np.fromiter((row[0] for row in rows), np.int64, size),
+        entry_field=np.fromiter((codes[row[1]] for row in rows), np.int64, size),
+        entry_at_us=np.fromiter((row[2] for row in rows), np.int64, size),
+        entry_value=np.fromiter((value_of(row[0], row[1], row[3]) for row in rows), np.float64, size),
+        vocabularies=vocabularies,
+        custom=custom,
+        eventful=frozenset(FIELDS) | set(custom),
+    )
+
+
+_LISTS: Final = frozenset({"events", "activities"})
+_PLAIN: Final = ("amount", "expected_close_on", "owner_id", "forecast_category", *(FIELDS[f] for f in BANT))
+_KEYS: Final = {
+    "pipeline": "pipeline",
+    "motion": "motion",
+    "account": "account_id",
+    "source": "source",
+    "owner": "owner_id",
+}
+
+
+def micros(moment: Any) -> int:
+    """A zoned moment (datetime, ISO text) or microseconds since 1970 as microseconds since 1970."""
+    if isinstance(moment, int):
+        return moment
+    stamp = pd.Timestamp(moment)
+    stamp = stamp.tz_localize("UTC") if stamp.tzinfo is None else stamp
+    return int(stamp.value) // 1_000  # Timestamp.value is in nanoseconds, whatever the unit
+
+
+def days(date: Any) -> float:
+    """A date or ISO text as days since 1970."""
+    return float(np.datetime64(str(date)[:10], "D").astype(np.int64))
+
+
+def _vocabulary(*columns: pd.Series) -> Vocabulary:
+    found: set[str] = set()
+    for column in columns:
+        found.update(map(str, pd.unique(column.dropna())))
+    found.discard("")
+    return Vocabulary(tuple(sorted(found)))
+
+
+def _microseconds(times: pd.Series) -> Ints:
+    return times.dt.as_unit("us").astype("int64").to_numpy()
+
+
+def _code(name: str, custom: tuple[str, ...]) -> int:
+    return FIELDS.index(name) if name in FIELDS else len(FIELDS) + custom.index(name)
+
+
+def _values(name: str, texts: pd.Series, vocabularies: dict[str, Vocabulary]) -> Floats:
+    """Event values of one field (not the stage) as numbers; NaN means: cleared, unknown again."""
+    field = FIELDS.index(name) if name in FIELDS else -1
+    if field in _NUMERIC:
+        return pd.to_numeric(texts, errors="coerce").to_numpy(np.float64, copy=True)
+    if field == EXPECTED_CLOSE:
+        on = pd.to_datetime(texts.str.slice(0, 10), errors="coerce", format="%Y-%m-%d")
+        whole = on.to_numpy("datetime64[D]")
+        return np.where(np.isnat(whole), np.nan, whole.astype(np.int64).astype(np.float64))
+    if field == CATEGORY:
+        return texts.map(_CATEGORY_CODE).to_numpy(np.float64, copy=True)
+    codes = vocabularies["owner_id" if field == OWNER else name].codes(texts.to_numpy(object))
+    return np.where(codes < 0, np.nan, codes.astype(np.float64))
+
+
+def _first_seen(parts: Iterable[tuple[Ints, int, Ints, Floats]], deals: int) -> Ints:
+    """(D,) moment of each deal's first stage entry, -1 for none."""
+    first = np.full(deals, np.iinfo(np.int64).max, dtype=np.int64)
+    for deal, field, at_us, _ in parts:
+        if field == STAGE:
+            np.minimum.at(first, deal, at_us)
+    return np.where(first == np.iinfo(np.int64).max, -1, first)
+
+
+def _activity_parts(activities: pd.DataFrame, ids: pd.Index) -> list[tuple[Ints, int, Ints, Floats]]:
+    deal = ids.get_indexer(pd.Index(activities["deal_id"].to_numpy(object))).astype(np.int64)
+    at_us = _microseconds(activities["occurred_at"])
+    inbound = (activities["direction"] == "in").to_numpy(bool)
+    meeting = activities["kind"].isin(_MEETING_KINDS).to_numpy(bool)
+    parts = []
+    for field, wanted in ((ACTIVITY, deal >= 0), (ACTIVITY_IN, inbound), (MEETING, meeting)):
+        here = np.flatnonzero(wanted & (deal >= 0))
+        parts.append((deal[here], field, at_us[here], np.zeros(len(here))))
+    return parts
+
+
+def _stack(parts: list[tuple[Ints, int, Ints, Floats]]) -> tuple[Ints, Ints, Ints, Floats]:
+    if not parts:
+        nothing: NDArray[np.int64] = np.empty(0, np.int64)
+        return nothing, nothing, nothing, np.empty(0)
+    return (
+        np.concatenate([deal for deal, _, _, _ in parts]),
+        np.concatenate([np.full(len(deal), field, dtype=np.int64) for deal, field, _, _ in parts]),
+        np.concatenate([at_us for _, _, at_us, _ in parts]),
+        np.concatenate([value for _, _, _, value in parts]),
+    )

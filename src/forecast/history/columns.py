@@ -1,0 +1,102 @@
+"""What a history is made of: plain columns, however they arrived (tables, or one request)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forecast.history.stages import StageMap
+from forecast.tables import Money
+
+__all__ = [
+    "ACTIVITIES",
+    "ACTIVITY",
+    "ACTIVITY_IN",
+    "AMOUNT",
+    "BANT",
+    "CATEGORY",
+    "EXPECTED_CLOSE",
+    "FIELDS",
+    "MEETING",
+    "OWNER",
+    "STAGE",
+    "Columns",
+    "Vocabulary",
+]
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+# Fields every deal has a history of; custom attributes follow them.
+FIELDS: Final = (
+    "stage",
+    "amount",
+    "expected_close_on",
+    "owner_id",
+    "forecast_category",
+    "budget",
+    "authority",
+    "need",
+    "timeline",
+    "activity",
+    "activity_in",
+    "meeting",
+)
+STAGE, AMOUNT, EXPECTED_CLOSE, OWNER, CATEGORY = range(5)
+BANT: Final = (5, 6, 7, 8)
+ACTIVITY, ACTIVITY_IN, MEETING = 9, 10, 11
+ACTIVITIES: Final = (ACTIVITY, ACTIVITY_IN, MEETING)
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The texts of a categorical column in sorted order; a text's place is its code, -1 is unknown."""
+
+    texts: tuple[str, ...]
+
+    def codes(self, texts: NDArray[np.object_]) -> Ints:
+        """Codes of many texts; blank and unknown ones are -1."""
+        place = {text: code for code, text in enumerate(self.texts)}
+        return np.fromiter((place.get(text, -1) for text in texts), np.int64, len(texts))
+
+    def text(self, code: int) -> str | None:
+        """The text of one code, None for -1."""
+        return self.texts[code] if code >= 0 else None
+
+    def take(self, codes: Ints) -> NDArray[np.object_]:
+        """Texts of many codes; None for -1."""
+        return np.array([*self.texts, None], dtype=object)[codes]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """A history as columns. Deals are sorted by id; entries are not yet sorted.
+
+    deal_ids, created_at_us, currency, pipeline, motion, account, source, owner : (D,) facts of creation; the
+        last five are codes into `vocabularies`, `currency` is a code of `money`
+    amount_raw : (D,) the deals table's own amount, for deals whose amount has no events
+    entry_deal, entry_field, entry_at_us, entry_value : (N,) every dated entry: events and activities
+    eventful : fields that have at least one event in the data (see docs/decisions/0006)
+    """
+
+    stages: StageMap
+    money: Money
+    deal_ids: NDArray[np.object_]
+    created_at_us: Ints
+    currency: NDArray[np.int32]
+    pipeline: Ints
+    motion: Ints
+    account: Ints
+    source: Ints
+    owner: Ints
+    amount_raw: Floats
+    entry_deal: Ints
+    entry_field: Ints
+    entry_at_us: Ints
+    entry_value: Floats
+    vocabularies: dict[str, Vocabulary]
+    custom: tuple[str, ...]
+    eventful: frozenset[str]

@@ -1,0 +1,40 @@
+"""Models of deal outcomes, amounts and arrivals. They know stages and features, and no CRM."""
+
+from forecast.models.amount import AmountModel
+from forecast.models.arrivals import ArrivalModel
+from forecast.models.bins import Bins
+from forecast.models.cells import StageCells, fit_cells
+from forecast.models.fit import fit_models, fit_outcome
+from forecast.models.fitted import FittedModels, Grades, Rung
+from forecast.models.hazard import CAUSES, OutcomeModel, Survival, log_likelihood
+from forecast.models.incidence import HORIZON_CAP_DAYS, Cells, Curves
+from forecast.models.linear import LinearHazard, fit_linear
+from forecast.models.season import Season, fit_season
+from forecast.models.settings import FitSettings
+from forecast.models.shock import Shock
+
+__all__ = [
+    "CAUSES",
+    "HORIZON_CAP_DAYS",
+    "AmountModel",
+    "ArrivalModel",
+    "Bins",
+    "Cells",
+    "Curves",
+    "FitSettings",
+    "FittedModels",
+    "Grades",
+    "LinearHazard",
+    "OutcomeModel",
+    "Rung",
+    "Season",
+    "Shock",
+    "StageCells",
+    "Survival",
+    "fit_cells",
+    "fit_linear",
+    "fit_models",
+    "fit_outcome",
+    "fit_season",
+    "log_likelihood",
+]

@@ -1,0 +1,139 @@
+"""Aalen-Johansen cells: one hazard per stage, cause and bin, shrunk where data is thin.
+
+The discrete Aalen-Johansen estimator of cumulative incidence, started at landmarks. Cells with little exposure
+are drawn to the hazard of all stages together, that one to the CRM's own stage probabilities, so that a company
+without a single closed deal still gets an answer, and one that data soon outweighs.
+
+Source: Aalen and Johansen 1978; landmarking after van Houwelingen 2007; shrinkage as Gamma-Poisson.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+
+from forecast.features import FeatureMatrix
+from forecast.history import LOST, OPEN, WON, StageMap
+from forecast.models.bins import Bins
+from forecast.models.hazard import Survival
+from forecast.models.typing import Floats, Ints
+
+__all__ = ["StageCells", "fit_cells"]
+
+# Before any data: half of all deals are decided within this time, won as often as their stage promises.
+_PRIOR_HALF_LIFE_DAYS: Final = 90.0
+_PRIOR_WIN_SHARE: Final = 0.25
+# Closed deals at which the CRM's stage probabilities and our own data count alike.
+_STAGE_PRIOR_DEALS: Final = 20.0
+_CELL_EVENTS: Final = 2.0
+
+
+@dataclass(frozen=True)
+class StageCells:
+    """Hazards by stage.
+
+    log_hazards : (S + 1, 2, J) per stage code of `stages`, the last row for a stage not seen here
+    average : (2, J) the average training row
+    """
+
+    bins: Bins
+    stages: tuple[str, ...]
+    log_hazards: Floats
+    average: Floats
+
+    name = "aalen-johansen"
+    groups = ("stage",)
+
+    @cached_property
+    def basis(self) -> Floats:
+        """Every bin is its own basis function."""
+        return np.eye(len(self.bins))
+
+    @property
+    def reference(self) -> Floats:
+        """(2, J) the average training row."""
+        return self.average
+
+    def coefficients(self, features: FeatureMatrix) -> Floats:
+        """(n, 2, J) log hazards of each row's stage."""
+        place = {text: at for at, text in enumerate(self.stages)}
+        mapping = np.array([*(place.get(t, -1) for t in features.texts("stage")), -1], dtype=np.int64)
+        stage = features["stage"]
+        found: Floats = self.log_hazards[mapping[np.where(np.isnan(stage), -1, stage).astype(np.int64)]]
+        return found
+
+    def contributions(self, features: FeatureMatrix) -> Floats:
+        """(n, 1, 2, J): the stage is the only reason."""
+        return (self.coefficients(features) - self.average)[:, None]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain numbers."""
+        return {
+            "rung": self.name,
+            "bins": self.bins.to_json(),
+            "stages": list(self.stages),
+            "log_hazards": self.log_hazards.tolist(),
+            "average": self.average.tolist(),
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> StageCells:
+        """Inverse of `to_json`."""
+        return cls(
+            Bins.from_json(data["bins"]),
+            tuple(data["stages"]),
+            np.array(data["log_hazards"], dtype=np.float64),
+            np.array(data["average"], dtype=np.float64),
+        )
+
+
+def fit_cells(
+    stage: Ints, survival: Survival, bins: Bins, stages: StageMap, closed_deals: float
+) -> StageCells:
+    """Estimate cells from landmarks.
+
+    stage : (n,) stage code of each landmark
+    survival : the same landmarks on the time axis
+    closed_deals : number of different deals among them that closed
+    """
+    count = len(stages)
+    events = np.zeros((count, 2, len(bins)))
+    exposure = np.zeros((count, 2, len(bins)))
+    for k, cause in enumerate((WON, LOST)):
+        ended = survival.cause == cause
+        np.add.at(events, (stage[ended], k, survival.bin[ended]), survival.weight[ended])
+        np.add.at(exposure[:, k], stage, survival.exposure[k] * survival.weight[:, None])
+
+    share, ratio = _stage_prior(stages, closed_deals)
+    rate = np.log(2.0) / _PRIOR_HALF_LIFE_DAYS
+    prior = rate * np.array([share, 1.0 - share])[:, None]
+    # Landmarks of one deal repeat its outcome; priors are counted in landmarks too, so they scale with that.
+    repeats = max(survival.weight[survival.cause > 0].sum() / max(closed_deals, 1.0), 1.0)
+    strength = _CELL_EVENTS * repeats
+    overall = (events.sum(axis=(0, 2)) + strength)[:, None] / (
+        exposure.sum(axis=(0, 2))[:, None] + strength / prior
+    )
+    pooled = (events.sum(axis=0) + strength) / (exposure.sum(axis=0) + strength / overall)
+    centre = pooled[None] * ratio[:, :, None]
+    hazards = (events + strength) / (exposure + strength / centre)
+    average = np.log((hazards * exposure).sum(axis=0) + 1e-12) - np.log(exposure.sum(axis=0) + 1e-12)
+    average = np.where(exposure.sum(axis=0) > 0, average, np.log(pooled))
+    names = tuple(f"{p}/{s}" for p, s in zip(stages.pipeline, stages.stage, strict=True))
+    return StageCells(bins, names, np.log(np.concatenate((hazards, pooled[None]))), average)
+
+
+def _stage_prior(stages: StageMap, closed_deals: float) -> tuple[float, Floats]:
+    """Win share before data, and (S, 2) how each stage differs from it by the CRM's own probabilities.
+
+    The difference fades as closed deals come in: with 20 of them half of it is left (on the log scale).
+    """
+    promised = stages.default_probability
+    inside = (stages.kind == OPEN) & np.isfinite(promised)
+    share = float(np.clip(promised[inside].mean(), 0.02, 0.98)) if inside.any() else _PRIOR_WIN_SHARE
+    own = np.clip(np.where(inside, promised, share), 0.01, 0.99)
+    fade = _STAGE_PRIOR_DEALS / (_STAGE_PRIOR_DEALS + closed_deals)
+    ratio = np.stack((own / share, (1.0 - own) / (1.0 - share)), axis=1) ** fade
+    return share, ratio

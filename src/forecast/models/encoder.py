@@ -1,0 +1,229 @@
+"""From features to a design matrix: transforms, splines, one-hot levels, flags for the unknown.
+
+Everything is learnt on training rows once and stored as plain numbers; levels are texts, so that a code of one
+history means nothing in another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forecast.features import FeatureMatrix, spec_of
+from forecast.models.typing import Floats, Ints
+
+__all__ = ["Encoder", "fit_encoder"]
+
+_MIN_LEVEL_ROWS: Final = 20
+_MAX_LEVELS: Final = 40
+_SPLINE_AT: Final = (0.2, 0.5, 0.8)
+_STUCK: Final = "days_in_stage"  # gets its own slope in every stage
+
+
+@dataclass(frozen=True)
+class _Numeric:
+    """One numeric feature: centre and scale after its transform, bends, and whether "unknown" is a column."""
+
+    name: str
+    kind: str
+    low: float
+    high: float
+    centre: float
+    scale: float
+    knots: tuple[float, ...]
+    knot_centres: tuple[float, ...]
+    flag_missing: bool
+    missing_share: float
+
+    @property
+    def width(self) -> int:
+        return 1 + len(self.knots) + self.flag_missing
+
+    def encode(self, values: Floats) -> Floats:
+        """(n, width). An unknown value sits at the centre and raises its flag."""
+        known = ~np.isnan(values)
+        moved = _transform(self.kind, np.clip(np.where(known, values, 0.0), self.low, self.high))
+        columns = [np.where(known, (moved - self.centre) / self.scale, 0.0)]
+        for knot, centre in zip(self.knots, self.knot_centres, strict=True):
+            columns.append(np.where(known, (np.maximum(moved - knot, 0.0) - centre) / self.scale, 0.0))
+        if self.flag_missing:
+            columns.append(np.where(known, 0.0, 1.0) - self.missing_share)
+        return np.stack(columns, axis=1)
+
+
+@dataclass(frozen=True)
+class _Category:
+    """One categorical feature: an indicator per level, centred; unknown and rare levels are none of them."""
+
+    name: str
+    levels: tuple[str, ...]
+    shares: tuple[float, ...]
+
+    @property
+    def width(self) -> int:
+        return len(self.levels)
+
+    def indicator(self, features: FeatureMatrix) -> Floats:
+        """(n, levels) of 0 and 1."""
+        place = {text: at for at, text in enumerate(self.levels)}
+        texts = features.texts(self.name)
+        mapping = np.array([*(place.get(text, -1) for text in texts), -1], dtype=np.int64)
+        values = features[self.name]
+        code = mapping[np.where(np.isnan(values), -1, values).astype(np.int64)]
+        return (code[:, None] == np.arange(len(self.levels))).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Turns a FeatureMatrix into (n, P) design columns; each column belongs to one feature (its group).
+
+    stuck : whether days in stage get a slope of their own in every stage
+    """
+
+    numeric: tuple[_Numeric, ...]
+    categories: tuple[_Category, ...]
+    stuck: bool = field(default=True)
+
+    @cached_property
+    def groups(self) -> tuple[str, ...]:
+        """Names of the features that have columns."""
+        return tuple(n.name for n in self.numeric) + tuple(c.name for c in self.categories)
+
+    @cached_property
+    def group_starts(self) -> Ints:
+        """(G,) first column of each group; columns of a group are contiguous."""
+        widths = [self._numeric_width(n) for n in self.numeric] + [c.width for c in self.categories]
+        return np.concatenate(([0], np.cumsum(widths)))[:-1].astype(np.int64)
+
+    @property
+    def width(self) -> int:
+        """P, number of columns."""
+        return sum(self._numeric_width(n) for n in self.numeric) + sum(c.width for c in self.categories)
+
+    def _numeric_width(self, numeric: _Numeric) -> int:
+        extra = len(self._stages.levels) if self.stuck and numeric.name == _STUCK and self._stages else 0
+        return numeric.width + extra
+
+    @cached_property
+    def _stages(self) -> _Category | None:
+        return next((c for c in self.categories if c.name == "stage"), None)
+
+    def encode(self, features: FeatureMatrix) -> Floats:
+        """(n, P), centred on the training rows."""
+        n = len(features)
+        design = np.empty((n, self.width))
+        indicators = {c.name: c.indicator(features) for c in self.categories}
+        at = 0
+        for numeric in self.numeric:
+            columns = numeric.encode(features[numeric.name])
+            design[:, at : at + numeric.width] = columns
+            at += numeric.width
+            if self.stuck and numeric.name == _STUCK and self._stages:
+                stage = indicators["stage"]
+                design[:, at : at + stage.shape[1]] = columns[:, :1] * stage
+                at += stage.shape[1]
+        for category in self.categories:
+            design[:, at : at + category.width] = indicators[category.name] - np.array(category.shares)
+            at += category.width
+        return design
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain numbers and texts."""
+        return {
+            "numeric": [{key: getattr(n, key) for key in _Numeric.__dataclass_fields__} for n in self.numeric],
+            "categories": [
+                {"name": c.name, "levels": list(c.levels), "shares": list(c.shares)} for c in self.categories
+            ],
+            "stuck": self.stuck,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Encoder:
+        """Inverse of `to_json`."""
+        numeric = tuple(
+            _Numeric(**{**n, "knots": tuple(n["knots"]), "knot_centres": tuple(n["knot_centres"])})
+            for n in data["numeric"]
+        )
+        categories = tuple(
+            _Category(c["name"], tuple(c["levels"]), tuple(c["shares"])) for c in data["categories"]
+        )
+        return cls(numeric, categories, bool(data["stuck"]))
+
+
+def fit_encoder(features: FeatureMatrix, use: tuple[str, ...], spline: bool = True) -> Encoder:
+    """Learn centres, scales, bends and levels from training rows.
+
+    use : names of the features to encode, decided by the field policy
+    spline : whether features marked so may bend; off when rows are few
+    """
+    numeric, categories = [], []
+    for name in use:
+        spec = spec_of(name)
+        values = features[name]
+        if spec.kind == "category":
+            found = _fit_category(name, values, features.texts(name))
+            if found is not None:
+                categories.append(found)
+        else:
+            fitted = _fit_numeric(name, spec.kind, values, bends=spline and spec.spline)
+            if fitted is not None:
+                numeric.append(fitted)
+    return Encoder(tuple(numeric), tuple(categories))
+
+
+def _transform(kind: str, values: Floats) -> Floats:
+    if kind in ("log", "count"):
+        return np.log1p(np.maximum(values, 0.0))
+    if kind == "signed":
+        return np.sign(values) * np.log1p(np.abs(values))
+    return values
+
+
+def _fit_numeric(name: str, kind: str, values: Floats, *, bends: bool) -> _Numeric | None:
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return None
+    missing = 1.0 - len(known) / len(values)
+    # A handful of absurd values must not decide the scale: the tails are cut where training saw almost none.
+    low, high = (float(v) for v in np.quantile(known, [0.002, 0.998]))
+    moved = _transform(kind, np.clip(known, low, high))
+    scale = float(moved.std())
+    flag = 0.002 < missing < 0.998
+    if scale < 1e-9:
+        if not flag:
+            return None
+        scale = 1.0
+    knots: list[float] = []
+    if bends:
+        span = float(np.ptp(moved))
+        for at in np.quantile(moved, _SPLINE_AT):
+            if at - moved.min() > 0.05 * span and all(at - k > 0.05 * span for k in knots):
+                knots.append(float(at))
+    return _Numeric(
+        name,
+        kind,
+        low,
+        high,
+        float(moved.mean()),
+        scale,
+        tuple(knots),
+        tuple(float(np.maximum(moved - knot, 0.0).mean()) for knot in knots),
+        flag,
+        float(missing) if flag else 0.0,
+    )
+
+
+def _fit_category(name: str, values: Floats, texts: tuple[str, ...]) -> _Category | None:
+    codes: NDArray[np.int64] = np.where(np.isnan(values), -1, values).astype(np.int64)
+    counts = np.bincount(codes[codes >= 0], minlength=len(texts))
+    least = 1 if name == "stage" else _MIN_LEVEL_ROWS
+    frequent = sorted((-int(count), text) for count, text in zip(counts, texts, strict=True) if count >= least)
+    levels = tuple(sorted(text for _, text in frequent[:_MAX_LEVELS]))
+    if not levels or (len(levels) == 1 and counts.max() == len(values)):
+        return None
+    place = {text: at for at, text in enumerate(texts)}
+    return _Category(name, levels, tuple(float(counts[place[text]] / len(values)) for text in levels))

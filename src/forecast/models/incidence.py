@@ -1,0 +1,159 @@
+"""From log-hazards to probabilities: cumulative incidence of won and lost, for any horizon and period.
+
+Both hazards are constant within a cell: a part of one bin within which the season is taken as it is, day by day
+for the first four months and week by week after. In a cell with integrated hazards w (won) and l (lost), a
+deal still open at its start is won with probability  w / (w + l) * (1 - exp(-(w + l)))  and stays open with
+exp(-(w + l)). The products over cells are exact, so open + won + lost = 1 at every horizon.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from forecast.errors import UsageError
+from forecast.models.bins import Bins
+from forecast.models.season import Season
+from forecast.models.typing import Floats, Ints
+from forecast.periods import DAY_US
+
+__all__ = ["HORIZON_CAP_DAYS", "Cells", "Curves"]
+
+HORIZON_CAP_DAYS: Final = 730.0
+_DAILY_UNTIL: Final = 120
+_STEP_DAYS: Final = 7.0
+_SMALL: Final = 1e-12
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The time axis of one as-of moment.
+
+    edges_days : (C + 1,) from 0 to the cap
+    bin : (C,) bin each cell lies in
+    exposure : (2, C) season days of each cell per cause
+    """
+
+    edges_days: Floats
+    bin: Ints
+    exposure: Floats
+
+    @classmethod
+    def at(
+        cls,
+        as_of_us: int,
+        bins: Bins,
+        seasons: tuple[Season, Season],
+        *,
+        marks_days: Floats,
+        until_days: float = HORIZON_CAP_DAYS,
+    ) -> Cells:
+        """Cells after `as_of` that have an edge at every mark (horizon or end of a period).
+
+        Raises UsageError for a mark beyond the cap: no hazard was learnt there, and none is invented.
+        """
+        marks = np.atleast_1d(np.asarray(marks_days, dtype=np.float64))
+        if len(marks) and float(marks.max()) > HORIZON_CAP_DAYS + 1e-9:
+            raise UsageError(
+                f"a horizon of {marks.max():.0f} days lies beyond the cap of {HORIZON_CAP_DAYS:.0f} days; "
+                "ask for a nearer period",
+                code="beyond_horizon_cap",
+            )
+        until = max(until_days, float(marks.max(initial=0.0)))
+        # Edges fall on midnights, where the season changes its rate.
+        start = as_of_us / DAY_US
+        to_midnight = np.ceil(start) - start
+        days = to_midnight + np.arange(_DAILY_UNTIL)
+        weeks = np.arange(days[-1], until, _STEP_DAYS)
+        edges = np.unique(np.concatenate(([0.0, until], marks, bins.edges_days, days, weeks)))
+        edges = edges[(edges >= 0.0) & (edges <= until)]
+        edges = edges[np.concatenate(([True], np.diff(edges) > 1e-9))]
+        centre = (edges[:-1] + edges[1:]) / 2
+        exposure = np.stack([np.diff(season.until(start + edges)) for season in seasons])
+        return cls(edges, bins.of(centre), exposure)
+
+    def curves(self, log_hazard: Floats) -> Curves:
+        """Cumulative incidence of n rows with (n, 2, J) log hazards."""
+        hazard = np.exp(np.minimum(log_hazard, 10.0))
+        won = hazard[:, 0][:, self.bin] * self.exposure[0]
+        lost = hazard[:, 1][:, self.bin] * self.exposure[1]
+        total = won + lost
+        leaving = -np.expm1(-np.cumsum(total, axis=1))
+        left = np.empty((len(total), total.shape[1] + 1))
+        left[:, 0], left[:, 1:] = 0.0, leaving
+        step = np.diff(left, axis=1)
+        share = won / np.maximum(total, _SMALL)
+        cumulative = np.zeros_like(left)
+        np.cumsum(step * share, axis=1, out=cumulative[:, 1:])
+        return Curves(self.edges_days, cumulative, left)
+
+    def win_gradient(self, log_hazard: Floats, weights: Floats) -> tuple[Floats, Floats]:
+        """Win probability by the last cell, and how it changes with each log hazard.
+
+        Returns (n,) probabilities and (n, 2, J) derivatives with respect to `log_hazard`. With S the chance
+        of being open at the start of a cell and F the wins still to come, raising the log hazard of losing
+        in a cell by d takes d * l * (F after the cell) and a share inside it; likewise for winning.
+        `weights` : (J, C) one-hot rows telling which bin each cell lies in.
+        """
+        hazard = np.exp(np.minimum(log_hazard, 10.0))
+        won = hazard[:, 0][:, self.bin] * self.exposure[0]
+        lost = hazard[:, 1][:, self.bin] * self.exposure[1]
+        total = np.maximum(won + lost, _SMALL)
+        stay = np.exp(-total)
+        open_before = np.exp(-(np.cumsum(total, axis=1) - total))
+        leave = 1.0 - stay
+        share = won / total
+        gained = open_before * share * leave
+        after = gained[:, ::-1].cumsum(axis=1)[:, ::-1] - gained  # wins to come after the cell, from today
+        probability = gained.sum(axis=1)
+        # d(share * leave) with respect to w and l, times w and l; leaving also thins out everything after.
+        common = share * stay - share * leave / total
+        by_won = won * (open_before * (common + leave / total) - after)
+        by_lost = lost * (open_before * common - after)
+        return probability, np.stack((by_won @ weights.T, by_lost @ weights.T), axis=1)
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Incidence of n deals over the edges of their cells.
+
+    edges_days : (C + 1,)
+    won, decided : (n, C + 1) chance of being won, and of being won or lost, by each edge; start at 0
+    """
+
+    edges_days: Floats
+    won: Floats
+    decided: Floats
+
+    def _at(self, days: Floats) -> Ints:
+        return np.searchsorted(self.edges_days, np.asarray(days) - 1e-9)
+
+    def won_by(self, days: Floats) -> Floats:
+        """(n, H) chance of being won within each horizon; horizons must be marks of the cells."""
+        return self.won[:, self._at(days)]
+
+    def lost_by(self, days: Floats) -> Floats:
+        """(n, H) chance of being lost within each horizon."""
+        at = self._at(days)
+        return np.maximum(self.decided[:, at] - self.won[:, at], 0.0)
+
+    def won_between(self, start_days: float, end_days: float) -> Floats:
+        """(n,) chance of being won in [start, end) days after the as-of moment."""
+        low, high = self._at(np.array([max(start_days, 0.0), max(end_days, 0.0)]))
+        return self.won[:, high] - self.won[:, low]
+
+    def close_quantiles(self, levels: tuple[float, ...]) -> Floats:
+        """(n, len(levels)) days by which that share of the wins has happened, given a win before the cap."""
+        target = self.won[:, -1:] * np.array(levels)
+        found = np.empty(target.shape)
+        for column in range(target.shape[1]):
+            wanted = target[:, column]
+            upper = (self.won < wanted[:, None]).sum(axis=1).clip(1, len(self.edges_days) - 1)
+            rows = np.arange(len(wanted))
+            low, high = self.won[rows, upper - 1], self.won[rows, upper]
+            part = np.where(high > low, (wanted - low) / np.maximum(high - low, _SMALL), 1.0)
+            start, end = self.edges_days[upper - 1], self.edges_days[upper]
+            found[:, column] = start + np.clip(part, 0.0, 1.0) * (end - start)
+        return found

@@ -1,0 +1,284 @@
+"""The linear rung: log-hazards of winning and losing as linear functions of the features, bending over time.
+
+    log hazard_k(t | x) = log season_k(day of t) + sum_b c_kb(x) B_b(t),   c_kb(x) = a_kb + z(x) . (u_k + v_kb)
+
+B_b are four hat functions in log time, z the encoded features. Each column has one effect common to all times
+(u) and one deviation per hat (v); both are shrunk by a ridge, deviations more, so that a little data moves the
+level before it moves the shape. The likelihood of piecewise-constant hazards is exact and separates by cause,
+and each half is convex: there is one optimum.
+
+Source: piecewise-exponential regression (Friedman 1982) with time-varying coefficients and ridge penalty.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+from forecast.features import FeatureMatrix
+from forecast.models.bins import Bins, hats
+from forecast.models.encoder import Encoder
+from forecast.models.hazard import Survival
+from forecast.models.typing import Floats
+
+__all__ = ["LinearHazard", "choose_knots", "fit_linear"]
+
+_KNOTS_AT: Final = (0.04, 0.35, 0.65, 0.96)
+_SHAPE_RIDGE: Final = 4.0  # deviations over time are shrunk this much more than the common effect
+_INTERCEPT_RIDGE: Final = 1e-3
+_BLOCK: Final = 32
+_CURVATURE_ROWS: Final = 5_000
+_MEMORY: Final = 12
+_ENOUGH: Final = 2e-3  # a gain of this much log-likelihood changes no digit anybody reads
+
+
+@dataclass(frozen=True)
+class LinearHazard:
+    """Fitted linear hazards.
+
+    knots_days : (4,) where the hats peak
+    intercept : (2, 4)
+    weights : (P, 2, 4) per encoded column
+    """
+
+    bins: Bins
+    encoder: Encoder
+    knots_days: Floats
+    intercept: Floats
+    weights: Floats
+    ridge: float
+
+    name = "linear"
+
+    @cached_property
+    def basis(self) -> Floats:
+        """(4, J) hat weights in each bin."""
+        return hats(self.knots_days, self.bins.centres_days)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Features that have columns."""
+        return self.encoder.groups
+
+    @property
+    def reference(self) -> Floats:
+        """(2, 4): columns are centred, so the average row has the intercept's coefficients."""
+        return self.intercept
+
+    def coefficients(self, features: FeatureMatrix) -> Floats:
+        """(n, 2, 4) coefficients of each row."""
+        return self.from_design(self.encoder.encode(features))
+
+    def from_design(self, design: Floats) -> Floats:
+        """(n, 2, 4) from an encoded (n, P) design."""
+        flat = _rowwise_product(design, self.weights.reshape(len(self.weights), -1))
+        return flat.reshape(-1, 2, self.intercept.shape[1]) + self.intercept
+
+    def contributions(self, features: FeatureMatrix) -> Floats:
+        """(n, G, 2, 4): columns of one feature are added up."""
+        design = self.encoder.encode(features)
+        parts = design[:, :, None] * self.weights.reshape(len(self.weights), -1)[None]
+        grouped = np.add.reduceat(parts, self.encoder.group_starts, axis=1)
+        return grouped.reshape(len(design), len(self.groups), 2, -1)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain numbers and texts."""
+        return {
+            "rung": self.name,
+            "bins": self.bins.to_json(),
+            "encoder": self.encoder.to_json(),
+            "knots_days": self.knots_days.tolist(),
+            "intercept": self.intercept.tolist(),
+            "weights": self.weights.tolist(),
+            "ridge": self.ridge,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> LinearHazard:
+        """Inverse of `to_json`."""
+        return cls(
+            Bins.from_json(data["bins"]),
+            Encoder.from_json(data["encoder"]),
+            np.array(data["knots_days"], dtype=np.float64),
+            np.array(data["intercept"], dtype=np.float64),
+            np.array(data["weights"], dtype=np.float64),
+            float(data["ridge"]),
+        )
+
+
+def _rowwise_product(design: Floats, weights: Floats) -> Floats:
+    """`design @ weights` with rounding that does not depend on how many rows are asked about at once.
+
+    Matrix libraries sum in another order for one row than for many; blocks of fixed size all take the same
+    path, so one deal gets the same score to the last bit alone and in a list.
+    """
+    rows, width = design.shape
+    padded = np.zeros((-(-rows // _BLOCK) * _BLOCK, width))
+    padded[:rows] = design
+    blocks = padded.reshape(-1, _BLOCK, width)
+    return np.matmul(blocks, weights).reshape(-1, weights.shape[1])[:rows]
+
+
+def choose_knots(duration_days: Floats, bins: Bins) -> Floats:
+    """Four knots at quantiles of the landmark-to-event times, kept apart and inside the bins."""
+    if len(duration_days) < 8:
+        return np.array([2.0, 20.0, 70.0, 200.0])
+    low, high = bins.centres_days[0], bins.centres_days[-1]
+    knots = np.clip(np.quantile(duration_days, _KNOTS_AT), low, high)
+    # Too close together two hats fight over the same days: at least a factor of 1.3 between neighbours.
+    for at in range(1, len(knots)):
+        knots[at] = max(knots[at], knots[at - 1] * 1.3)
+    return knots
+
+
+def fit_linear(
+    design: Floats, survival: Survival, bins: Bins, encoder: Encoder, knots_days: Floats, ridge: float
+) -> LinearHazard:
+    """Maximise the penalised exact likelihood, one cause after the other.
+
+    design : (n, P) encoded features of the landmarks in `survival`
+    ridge : strength of shrinkage in units of landmarks' information about a column of unit variance
+    """
+    basis = hats(knots_days, bins.centres_days)
+    scattered = np.argsort(np.sin(np.arange(len(design)) * 12.9898))  # no order, and the same on every run
+    some = np.sort(scattered[:_CURVATURE_ROWS])
+    intercepts, weights = [], []
+    for k in range(2):
+        total = max(float(survival.weight[survival.cause == k + 1].sum()), 0.5)
+        theta = np.zeros((design.shape[1] + 1, len(knots_days)))
+        theta[0] = np.log(total / float(survival.exposure[k].sum(axis=1) @ survival.weight))
+        few = _Cause.of(design, survival, k, basis, ridge, some)
+        theta = few.solve(theta, few, steps=6)
+        theta = _Cause.of(design, survival, k, basis, ridge, None).solve(theta, few)
+        intercepts.append(theta[0])
+        weights.append(theta[1:])
+    return LinearHazard(
+        bins, encoder, knots_days, np.stack(intercepts), np.stack(weights, axis=1), float(ridge)
+    )
+
+
+@dataclass(frozen=True)
+class _Cause:
+    """The penalised likelihood of one cause in theta of shape (1 + P, 4): intercept first.
+
+    Common effect u and deviations v of a column are one set of four numbers theta = u + v whose penalty,
+    minimised over u, is a quadratic form with matrix `penalty` (4, 4).
+    """
+
+    design: Floats
+    exposure: Floats
+    event_rows: Floats
+    weight_scale: float
+    basis: Floats
+    penalty: Floats
+
+    @classmethod
+    def of(
+        cls, design: Floats, survival: Survival, k: int, basis: Floats, ridge: float, rows: Any
+    ) -> _Cause:
+        take = slice(None) if rows is None else rows
+        scale = 1.0 if rows is None else len(rows) / len(survival.bin)
+        weight = survival.weight[take]
+        ended = (survival.cause[take] == k + 1) * weight
+        hats_count = len(basis)
+        # min over u of |u|^2 + s * sum_b (theta_b - u)^2 is theta' M theta with this M.
+        shape = _SHAPE_RIDGE
+        penalty = ridge * (
+            shape * np.eye(hats_count) - shape**2 / (1.0 + shape * hats_count) * np.ones((hats_count,) * 2)
+        )
+        return cls(
+            np.hstack((np.ones((len(weight), 1)), design[take])),
+            survival.exposure[k][take] * weight[:, None],
+            ended[:, None] * basis[:, survival.bin[take]].T,
+            scale,
+            basis,
+            penalty,
+        )
+
+    def _value(self, theta: Floats) -> tuple[float, Floats]:
+        """Penalised negative log-likelihood and (n, J) expected events."""
+        coefficients = self.design @ theta
+        log_hazard = np.minimum(coefficients @ self.basis, 20.0)
+        expected = self.exposure * np.exp(log_hazard)
+        value = float(expected.sum() - (self.event_rows * coefficients).sum())
+        inner = theta[1:]
+        value += 0.5 * self.weight_scale * float(((inner @ self.penalty) * inner).sum())
+        value += 0.5 * _INTERCEPT_RIDGE * float((theta[0] ** 2).sum())
+        return value, expected
+
+    def _gradient(self, theta: Floats, expected: Floats) -> Floats:
+        gradient = self.design.T @ (expected @ self.basis.T - self.event_rows)
+        gradient[1:] += self.weight_scale * (theta[1:] @ self.penalty)
+        gradient[0] += _INTERCEPT_RIDGE * theta[0]
+        return gradient
+
+    def _hessian(self, expected: Floats) -> Floats:
+        """(4(1+P), 4(1+P)) blocks by hat; hats further apart than neighbours do not overlap."""
+        columns, hats_count = self.design.shape[1], len(self.basis)
+        hessian = np.zeros((hats_count, columns, hats_count, columns))
+        for a in range(hats_count):
+            for b in range(a, min(a + 2, hats_count)):
+                weight = expected @ (self.basis[a] * self.basis[b])
+                block = (self.design * weight[:, None]).T @ self.design
+                hessian[a, :, b, :] = block
+                hessian[b, :, a, :] = block
+        inner = np.arange(1, columns)
+        for a in range(hats_count):
+            for b in range(hats_count):
+                hessian[a, inner, b, inner] += self.weight_scale * self.penalty[a, b]
+            hessian[a, 0, a, 0] += _INTERCEPT_RIDGE
+        return hessian.reshape(hats_count * columns, -1)
+
+    def solve(self, theta: Floats, curvature: _Cause, steps: int = 100) -> Floats:
+        """Limited-memory BFGS that starts from the curvature of some of the rows.
+
+        The exact Hessian costs far more than a gradient, and that of a few thousand rows, scaled up, is nearly
+        as good a direction; the remembered steps correct what it misses.
+        Source: Nocedal and Wright 2006, algorithms 7.4 and 7.5.
+        """
+        hessian = curvature._hessian(curvature._value(theta)[1]) * (self.weight_scale / curvature.weight_scale)
+        factor = cho_factor(
+            hessian + 1e-8 * np.eye(len(hessian)), lower=True, overwrite_a=True, check_finite=False
+        )
+        remembered: deque[tuple[Floats, Floats]] = deque(maxlen=_MEMORY)
+        value, expected = self._value(theta)
+        gradient = self._gradient(theta, expected)
+        for _ in range(steps):
+            direction = _two_loops(gradient, remembered, factor)
+            decrease = float((gradient * direction).sum())
+            if decrease < _ENOUGH * self.weight_scale:
+                break
+            length = 1.0
+            while True:
+                trial = theta - length * direction
+                trial_value, trial_expected = self._value(trial)
+                if trial_value <= value - 1e-4 * length * decrease or length < 1e-6:
+                    break
+                length *= 0.5
+            trial_gradient = self._gradient(trial, trial_expected)
+            moved, turned = trial - theta, trial_gradient - gradient
+            if float((moved * turned).sum()) > 0:
+                remembered.append((moved, turned))
+            theta, value, gradient = trial, trial_value, trial_gradient
+        return theta
+
+
+def _two_loops(gradient: Floats, remembered: deque[tuple[Floats, Floats]], factor: Any) -> Floats:
+    """Inverse Hessian times gradient: remembered steps around the solved curvature."""
+    direction = gradient.copy()
+    shares = []
+    for moved, turned in reversed(remembered):
+        share = float((moved * direction).sum()) / float((moved * turned).sum())
+        direction -= share * turned
+        shares.append(share)
+    solved = cho_solve(factor, direction.T.ravel(), check_finite=False)
+    direction = solved.reshape(gradient.shape[1], -1).T
+    for (moved, turned), share in zip(remembered, reversed(shares), strict=True):
+        back = float((turned * direction).sum()) / float((moved * turned).sum())
+        direction = direction + (share - back) * moved
+    return direction

@@ -1,0 +1,177 @@
+"""Season: how much more, or less, likely a day of the calendar is to see deals won or lost.
+
+A multiplicative profile over the position of the day in its quarter, its month and its week, estimated by a
+Poisson regression of the day's closings on the number of deals open that day. Every calendar quarter has its
+own level (a fixed effect), so that neither growth, nor ageing of the pipeline, nor a good year leaks into the
+profile. The profile enters the hazard as exposure: one day at three times the rate counts as three days.
+
+Source: piecewise-exponential models as Poisson regressions (Holford 1980; Laird and Olivier 1981), with
+calendar-period effects as in age-period models (Clayton and Schifflers 1987).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forecast.models.typing import Floats, Ints
+
+__all__ = ["COLUMNS", "Season", "calendar_columns", "fit_season"]
+
+_QUARTER_END: Final = (1, 2, 4, 7, 14, 28)  # buckets of days left: 1 is the last day of the quarter
+_MONTH_END: Final = (1, 2, 4)
+_WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+COLUMNS: Final = (
+    *(f"quarter_end_{days}d" for days in _QUARTER_END),
+    "quarter_start_7d",
+    "month_2_of_quarter",
+    "month_3_of_quarter",
+    *(f"month_end_{days}d" for days in _MONTH_END),
+    *_WEEKDAYS,
+)
+# Standard deviation of a log-rate before any data: a factor of three is unusual but possible.
+_PRIOR_SD: Final = 0.7
+_CACHE_DAYS: Final = 84_100  # 1970 to 2200
+
+
+def calendar_columns(day: Ints) -> NDArray[np.float64]:
+    """(n, len(COLUMNS)) indicators of days given as days since 1970."""
+    dates = day.astype("datetime64[D]")
+    months = dates.astype("datetime64[M]")
+    month_number = months.astype(np.int64)
+    quarter_start = (month_number // 3 * 3).astype("datetime64[M]")
+    left_in_quarter = ((quarter_start + 3).astype("datetime64[D]") - dates).astype(np.int64)
+    left_in_month = ((months + 1).astype("datetime64[D]") - dates).astype(np.int64)
+    into_quarter = (dates - quarter_start.astype("datetime64[D]")).astype(np.int64)
+    weekday = (day + 3) % 7  # 1970-01-01 was a Thursday
+    columns = [
+        *_buckets(left_in_quarter, _QUARTER_END),
+        into_quarter < 7,
+        month_number % 3 == 1,
+        month_number % 3 == 2,
+        *_buckets(left_in_month, _MONTH_END),
+        *(weekday == number for number in range(7)),
+    ]
+    return np.stack(columns, axis=1).astype(np.float64)
+
+
+def _buckets(left: Ints, edges: tuple[int, ...]) -> list[NDArray[np.bool_]]:
+    """One indicator per bucket (0, 1], (1, 2], (2, 4] ... of days left."""
+    return [(left > low) & (left <= high) for low, high in zip((0, *edges[:-1]), edges, strict=True)]
+
+
+@dataclass(frozen=True)
+class Season:
+    """A fitted profile; `effects` of zero everywhere is no season at all.
+
+    effects : (len(COLUMNS),) log-rate of each calendar column
+    """
+
+    effects: NDArray[np.float64]
+
+    @classmethod
+    def flat(cls) -> Season:
+        """No season: every day counts as one day."""
+        return cls(np.zeros(len(COLUMNS)))
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether all days are alike."""
+        return not self.effects.any()
+
+    def rate(self, day: Ints) -> Floats:
+        """Rate of days (since 1970) relative to an average day of a long run of years."""
+        return np.exp(calendar_columns(day) @ self.effects - self._level)
+
+    @cached_property
+    def _level(self) -> float:
+        # The average is taken over 28 whole years, after which the calendar repeats.
+        days = np.arange(10_957, 10_957 + 28 * 365 + 7)
+        return float(np.log(np.mean(np.exp(calendar_columns(days) @ self.effects))))
+
+    @cached_property
+    def _cumulative(self) -> Floats:
+        """Season days from 1970 to the start of each day until 2200."""
+        if self.is_flat:
+            return np.arange(_CACHE_DAYS + 1, dtype=np.float64)
+        return np.concatenate(([0.0], np.cumsum(self.rate(np.arange(_CACHE_DAYS)))))
+
+    def until(self, at_days: Floats) -> Floats:
+        """Season days from 1970 until moments given in (fractional) days since 1970; any shape.
+
+        The difference of two of these is the exposure between two moments.
+        """
+        if self.is_flat:
+            return np.asarray(at_days, dtype=np.float64)
+        cumulative = self._cumulative
+        whole = np.clip(np.floor(at_days).astype(np.int64), 0, _CACHE_DAYS - 1)
+        start = cumulative[whole]
+        return start + (cumulative[whole + 1] - start) * (at_days - whole)
+
+    def to_json(self) -> dict[str, Any]:
+        """Effects by column name."""
+        return {name: float(effect) for name, effect in zip(COLUMNS, self.effects, strict=True)}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Season:
+        """Inverse of `to_json`."""
+        return cls(np.array([float(data[name]) for name in COLUMNS]))
+
+
+def fit_season(day: Ints, at_risk: Floats, closed: Floats) -> Season:
+    """Fit a profile to daily counts; flat unless it foretells the days of later quarters better than flat.
+
+    day : (d,) consecutive days since 1970
+    at_risk : (d,) deals open that day
+    closed : (d,) deals won (or lost) that day
+    """
+    used = at_risk > 0
+    day, at_risk, closed = day[used], at_risk[used], closed[used]
+    if closed.sum() < 30 or np.ptp(day) < 120:
+        return Season.flat()
+    quarter = day.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64) // 3
+    cut = day[np.searchsorted(np.cumsum(closed), 0.7 * closed.sum())]
+    early, late = day < cut, day >= cut
+    if closed[early].sum() >= 20 and closed[late].sum() >= 10:
+        trial = Season(_poisson_effects(day[early], at_risk[early], closed[early], quarter[early]))
+        if _gain(trial, day[late], at_risk[late], closed[late], quarter[late]) <= 0:
+            return Season.flat()
+    return Season(_poisson_effects(day, at_risk, closed, quarter))
+
+
+def _poisson_effects(day: Ints, at_risk: Floats, closed: Floats, quarter: Ints) -> Floats:
+    """Ridge Poisson regression by Newton's method; quarters free, profile effects shrunk to zero."""
+    level = (quarter[:, None] == np.unique(quarter)).astype(np.float64)
+    design = np.hstack((calendar_columns(day), level))
+    profile = len(COLUMNS)
+    precision = np.full(design.shape[1], 1e-3)
+    precision[:profile] = 1.0 / _PRIOR_SD**2
+    offset = np.log(at_risk)
+    beta = np.zeros(design.shape[1])
+    beta[profile:] = np.log(max(closed.sum(), 0.5) / at_risk.sum())
+    for _ in range(50):
+        mean = np.exp(np.clip(design @ beta + offset, -50.0, 50.0))
+        gradient = design.T @ (closed - mean) - precision * beta
+        hessian = (design * mean[:, None]).T @ design + np.diag(precision)
+        step = np.linalg.solve(hessian, gradient)
+        beta = beta + np.clip(step, -2.0, 2.0)
+        if np.abs(step).max() < 1e-9:
+            break
+    effects: Floats = beta[:profile]
+    return effects
+
+
+def _gain(season: Season, day: Ints, at_risk: Floats, closed: Floats, quarter: Ints) -> float:
+    """Log-likelihood gained over a flat profile in telling on which days of a quarter deals close."""
+    gain = 0.0
+    rate = season.rate(day)
+    for number in np.unique(quarter):
+        here = quarter == number
+        share = at_risk[here] * rate[here]
+        flat = at_risk[here]
+        gain += float(closed[here] @ np.log((share / share.sum()) / (flat / flat.sum())))
+    return gain

@@ -1,0 +1,40 @@
+"""Settings of a fit; `training/settings.toml` documents each for people."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+__all__ = ["FitSettings"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitSettings:
+    """What a fit may be told.
+
+    seed : of everything drawn at random (thinning of landmarks)
+    landmark_every_days : spacing of the landmark grid
+    max_landmarks : more rows than this are thinned, and weighted for it
+    ridge_grid : strengths of shrinkage to choose from
+    min_closed_deals : fewer than this and the linear rung is not tried
+    windows, window_days : forward-in-time windows in which rungs are compared
+    use_season : whether a calendar profile may enter
+    reporting_currency : None takes the currency of the quotas
+    exclude_fields, trust_fields : field names to leave out, or to use although the policy would not
+    """
+
+    seed: int = 0
+    landmark_every_days: float = 7.0
+    max_landmarks: int = 120_000
+    ridge_grid: tuple[float, ...] = (3.0, 12.0, 50.0, 200.0)
+    min_closed_deals: int = 60
+    windows: int = 2
+    window_days: float = 90.0
+    use_season: bool = True
+    reporting_currency: str | None = None
+    exclude_fields: tuple[str, ...] = ()
+    trust_fields: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """All settings as plain values."""
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}

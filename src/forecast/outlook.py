@@ -1,0 +1,109 @@
+"""The outlook for a period: scores, bookings and what they were made from, put together in one place.
+
+The command line, the service and the report all come through here, so they cannot disagree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from forecast.bundle import Bundle
+from forecast.errors import UsageError
+from forecast.history import History
+from forecast.periods import Period, as_of_us, to_timestamp
+from forecast.rollup import Bookings, PeriodInputs, Uncertainty, roll_up
+from forecast.scoring import score_open_deals
+from forecast.tables import CheckReport, Money, Tables
+
+__all__ = ["Outlook", "check_as_of", "history_of", "make_outlook", "period_inputs"]
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """A period as seen from one moment.
+
+    scores : one row per open deal (contract columns, with won_in_period)
+    bookings : the roll-up against quotas
+    inputs : what the roll-up was made from
+    check : what reading the tables reported, if they came from a folder
+    """
+
+    tables: Tables
+    history: History
+    bundle: Bundle
+    as_of: pd.Timestamp
+    period: Period
+    scores: pd.DataFrame
+    bookings: Bookings
+    inputs: PeriodInputs
+    check: CheckReport | None = None
+
+
+def history_of(tables: Tables, bundle: Bundle) -> History:
+    """History of a folder, with its own exchange rates in the bundle's reporting currency.
+
+    A folder without rates is read with the bundle's.
+    """
+    own = Money.from_tables(tables, bundle.models.money.reporting)
+    money = own if len(tables.fx_rates) else bundle.models.money
+    return History.from_tables(tables, money)
+
+
+def check_as_of(history: History, as_of: pd.Timestamp) -> None:
+    """Raise UsageError if nothing at all was recorded before `as_of`."""
+    first = int(history.known_from_us().min(initial=np.iinfo(np.int64).max)) if len(history) else None
+    if first is None or first >= as_of_us(as_of):
+        begins = "it holds no deals" if first is None else f"it begins {to_timestamp(first).isoformat()}"
+        raise UsageError(
+            f"nothing was recorded before {as_of.isoformat()} in this data ({begins}); choose a later --as-of",
+            code="as_of_before_data",
+        )
+
+
+def make_outlook(
+    tables: Tables,
+    bundle: Bundle,
+    *,
+    as_of: pd.Timestamp | None = None,
+    period: Period | None = None,
+    reasons: int = 5,
+    history: History | None = None,
+    check: CheckReport | None = None,
+    seed: int = 0,
+) -> Outlook:
+    """Score all open deals and roll them up.
+
+    as_of : default is the moment after the newest event
+    period : default is the quarter that starts next
+    history : pass one to save building it again for another moment
+    Raises UsageError if nothing was recorded before `as_of`, or for a period that is over or too far away.
+    """
+    moment = tables.default_as_of if as_of is None else as_of
+    span = Period.coming(moment) if period is None else period
+    past = history_of(tables, bundle) if history is None else history
+    check_as_of(past, moment)
+    scores = score_open_deals(past, bundle, moment, period=span, reasons=reasons)
+    inputs = period_inputs(past, bundle, moment, span, scores)
+    bookings = roll_up(inputs, tables.users, tables.quotas, past.money, seed=seed)
+    return Outlook(tables, past, bundle, moment, span, scores, bookings, inputs, check)
+
+
+def period_inputs(
+    history: History, bundle: Bundle, as_of: pd.Timestamp, period: Period, scores: pd.DataFrame
+) -> PeriodInputs:
+    """Booked, open and arriving business of a period, ready to be rolled up."""
+    models, at_us = bundle.models, as_of_us(as_of)
+    deal = history.index_of(scores["deal_id"].to_numpy(object))
+    _, log_sd = models.amount.predict(history, deal, np.full(len(deal), at_us))
+    columns = ["deal_id", "owner_id", "amount", "won_in_period", "amount_if_won"]
+    return PeriodInputs(
+        period=period,
+        as_of=as_of,
+        booked=history.booked(at_us, period.start_us, period.end_us)[["deal_id", "owner_id", "amount"]],
+        open=scores[columns].assign(amount_log_sd=log_sd),
+        arrivals=models.arrivals.expected(at_us, period.start_us, period.end_us, models.seasons),
+        uncertainty=Uncertainty(models.shock.sd, models.shock.df),
+    )

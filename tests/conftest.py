@@ -1,0 +1,66 @@
+"""Shared fixtures: one sample company and one bundle trained on it, made once per session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from forecast.bundle import load_bundle, write_bundle
+from forecast.history import History
+from forecast.models import FitSettings, FittedModels, fit_models
+from forecast.outlook import Outlook, make_outlook
+from forecast.periods import Period
+from forecast.simulator import Simulation, simulate
+from forecast.tables import Tables, write_folder
+
+AS_OF = pd.Timestamp("2026-01-01", tz="UTC")
+
+
+@pytest.fixture(scope="session")
+def sample() -> Simulation:
+    """A company of 1,200 deals with its known truth."""
+    return simulate(deals=1200, seed=7)
+
+
+@pytest.fixture(scope="session")
+def sample_tables(sample: Simulation) -> Tables:
+    return sample.tables
+
+
+@pytest.fixture(scope="session")
+def sample_folder(sample_tables: Tables, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample as a folder of CSV files."""
+    folder = tmp_path_factory.mktemp("sample")
+    write_folder(sample_tables, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sample_history(sample_tables: Tables) -> History:
+    return History.from_tables(sample_tables)
+
+
+@pytest.fixture(scope="session")
+def sample_models(sample_history: History) -> FittedModels:
+    """Models trained on everything recorded before 2026."""
+    return fit_models(sample_history, AS_OF, FitSettings(seed=1, max_landmarks=12_000, windows=1))
+
+
+@pytest.fixture(scope="session")
+def trained_bundle(
+    sample_models: FittedModels, sample_tables: Tables, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Folder of a verified bundle."""
+    folder = tmp_path_factory.mktemp("models") / "sample"
+    write_bundle(sample_models, folder, metrics={}, data_fingerprint=sample_tables.fingerprint)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sample_outlook(sample_tables: Tables, trained_bundle: Path) -> Outlook:
+    """The coming quarter, 2026Q1, seen from its first instant."""
+    return make_outlook(
+        sample_tables, load_bundle(trained_bundle), as_of=AS_OF, period=Period.parse("2026Q1")
+    )

@@ -1,0 +1,117 @@
+"""The linear rung: the exact likelihood, its optimum, and hazards recovered from data with known truth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.optimize import approx_fprime
+
+from forecast.history import Landmarks
+from forecast.models import Bins, LinearHazard, Season, Survival, log_likelihood
+from forecast.models.encoder import Encoder
+from forecast.models.linear import _Cause, _rowwise_product, choose_knots, fit_linear
+from forecast.periods import DAY_US
+
+FLAT = (Season.flat(), Season.flat())
+BINS = Bins.for_follow_up(400)
+START_US = 20_000 * DAY_US
+
+
+def simulated(rows: int, seed: int, effect: float = 0.8) -> tuple[np.ndarray, Landmarks]:
+    """Exponential races: winning at rate .01 * exp(effect * x), losing at .006, censored at 300 days."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(rows, 1))
+    won = rng.exponential(1 / (0.01 * np.exp(effect * x[:, 0])))
+    lost = rng.exponential(1 / 0.006, rows)
+    ends = np.minimum(np.minimum(won, lost), 300.0)
+    cause = np.where(ends == 300.0, 0, np.where(won < lost, 1, 2)).astype(np.int8)
+    deal = np.arange(rows)
+    return x, Landmarks(deal, np.full(rows, START_US), ends, cause, np.ones(rows))
+
+
+def fitted(rows: int, seed: int, ridge: float = 1.0) -> LinearHazard:
+    x, landmarks = simulated(rows, seed)
+    survival = Survival.of(landmarks, BINS, FLAT)
+    knots = choose_knots(landmarks.duration_days[landmarks.cause > 0], BINS)
+    return fit_linear(x, survival, BINS, Encoder((), ()), knots, ridge)
+
+
+def test_known_effects_are_recovered() -> None:
+    model = fitted(20_000, seed=1)
+    np.testing.assert_allclose(model.weights[0, 0], 0.8, atol=0.08)
+    np.testing.assert_allclose(model.weights[0, 1], 0.0, atol=0.08)
+    np.testing.assert_allclose(np.exp(model.intercept[0]), 0.01, rtol=0.1)
+    np.testing.assert_allclose(np.exp(model.intercept[1]), 0.006, rtol=0.1)
+
+
+def test_a_strong_ridge_leaves_only_the_average() -> None:
+    model = fitted(2_000, seed=2, ridge=1e9)
+    np.testing.assert_allclose(model.weights, 0.0, atol=1e-4)
+
+
+def test_shape_over_time_is_shrunk_before_level() -> None:
+    weights = fitted(800, seed=3, ridge=200.0).weights[0, 0]
+    assert np.ptp(weights) < 0.3 * abs(weights.mean())
+
+
+def test_gradient_and_hessian_agree_with_differences() -> None:
+    x, landmarks = simulated(60, seed=4)
+    survival = Survival.of(landmarks, BINS, FLAT)
+    model = fitted(60, seed=4)
+    problem = _Cause.of(x, survival, 0, model.basis, 2.0, None)
+    theta = np.random.default_rng(0).normal(-4, 0.5, (2, 4))
+    gradient = problem._gradient(theta, problem._value(theta)[1])
+    numeric = approx_fprime(theta.ravel(), lambda t: problem._value(t.reshape(2, 4))[0], 1e-6).reshape(2, 4)
+    np.testing.assert_allclose(gradient, numeric, rtol=1e-3, atol=1e-3)
+    hessian = problem._hessian(problem._value(theta)[1])
+    step = np.zeros((2, 4))
+    step[1, 2] = 1e-6
+    slope = (problem._gradient(theta + step, problem._value(theta + step)[1]) - gradient) / 1e-6
+    np.testing.assert_allclose(hessian[2 * 2 + 1].reshape(4, 2).T, slope, rtol=1e-2, atol=1e-3)
+
+
+def test_the_fit_is_an_optimum() -> None:
+    x, landmarks = simulated(3_000, seed=5)
+    survival = Survival.of(landmarks, BINS, FLAT)
+    model = fitted(3_000, seed=5)
+    problem = _Cause.of(x, survival, 0, model.basis, 1.0, None)
+    theta = np.vstack((model.intercept[0], model.weights[:, 0]))
+    best = problem._value(theta)[0]
+    rng = np.random.default_rng(1)
+    assert all(problem._value(theta + rng.normal(0, 0.02, theta.shape))[0] > best for _ in range(20))
+
+
+def test_likelihood_equals_a_loop_over_days() -> None:
+    landmarks = Landmarks(
+        np.arange(3),
+        np.full(3, START_US),
+        np.array([3.5, 40.0, 0.2]),
+        np.array([1, 0, 2], np.int8),
+        np.ones(3),
+    )
+    seasons = (Season(np.linspace(-1, 1, len(FLAT[0].effects))), FLAT[1])
+    log_hazard = np.random.default_rng(2).normal(-4, 1, (3, 2, len(BINS)))
+    total = log_likelihood(log_hazard, Survival.of(landmarks, BINS, seasons))
+    for row, (duration, cause) in enumerate([(3.5, 1), (40.0, 0), (0.2, 2)]):
+        expected, at, step = 0.0, 0.0, 1 / 64
+        while at < duration - 1e-12:
+            wide = min(step, duration - at)
+            j = int(BINS.of(np.array([at + wide / 2]))[0])
+            for k in range(2):
+                rate = seasons[k].rate(np.array([20_000 + int(at + wide / 2)]))[0]
+                expected -= np.exp(log_hazard[row, k, j]) * rate * wide
+            at += wide
+        if cause:
+            j = int(BINS.of(np.array([duration]))[0])
+            expected += log_hazard[row, cause - 1, j]
+            expected += np.log(seasons[cause - 1].rate(np.array([20_000 + int(duration)]))[0])
+        assert total[row] == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 31, 32, 33, 1000])
+def test_one_row_scores_the_same_alone_and_in_a_list(rows: int) -> None:
+    rng = np.random.default_rng(9)
+    design, weights = rng.normal(size=(1000, 77)), rng.normal(size=(77, 8))
+    together = _rowwise_product(design, weights)
+    np.testing.assert_array_equal(_rowwise_product(design[:rows], weights), together[:rows])
+    np.testing.assert_array_equal(_rowwise_product(design[500:501], weights)[0], together[500])
