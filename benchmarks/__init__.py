@@ -1,0 +1,1 @@
+"""Measurements of Forecast itself: each module is a script that prints its table."""

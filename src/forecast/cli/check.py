@@ -1,0 +1,109 @@
+"""`forecast check`: read a data folder and say what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from forecast.tables import CheckReport, FolderError, read_folder, write_bytes
+
+__all__ = ["command", "show_report"]
+
+_CLEAN: Final = 0
+_REFUSED: Final = 3
+_QUARANTINED: Final = 4
+
+
+@click.command("check")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--strict", is_flag=True, help="Exit with 4 when rows were quarantined.")
+@click.option(
+    "--json", "json_file", metavar="FILE", type=click.Path(path_type=Path), help="Write the findings as JSON."
+)
+@click.option("--zone", default="UTC", show_default=True, help="Time zone of moments that name none.")
+def command(folder: Path, strict: bool, json_file: Path | None, zone: str) -> int:
+    """Read a data folder and say what is wrong with it.
+
+    Counts the rows of every table and lists those that did not load, with file, line and reason. Nothing is
+    changed. Exits with 0 when every file was read, 3 when one was refused, and with --strict 4 when rows did
+    not load.
+
+    \b
+    Example:
+      forecast check data/ --strict --json check.json
+    """
+    try:
+        report = read_folder(folder, zone=zone).report
+    except FolderError as error:
+        report = error.report
+    if json_file is not None:
+        write_bytes(json_file, report.to_json().encode())
+    show_report(report, Console(highlight=False, soft_wrap=True))
+    if report.refused:
+        return _REFUSED
+    return _QUARANTINED if strict and len(report.quarantine) else _CLEAN
+
+
+def show_report(report: CheckReport, console: Console) -> None:
+    """Print the counts, then what did not load by kind of fault, then refusals and warnings."""
+    if any(count.read for count in report.tables.values()):
+        console.print(_counts(report))
+    if len(report.quarantine):
+        console.print(_faults(report))
+    for refusal in report.refused:
+        console.print(f"[bold red]refused:[/] {_plain(refusal.file)} {_plain(refusal.reason)}")
+    for warning in report.warnings:
+        console.print(f"[yellow]warning:[/] {_plain(warning)}")
+    console.print(_verdict(report))
+
+
+def _counts(report: CheckReport) -> Table:
+    table = Table(title="Rows", title_justify="left")
+    table.add_column("table")
+    for name in ("read", "loaded", "duplicates", "superseded", "quarantined"):
+        table.add_column(name, justify="right")
+    for name, count in report.tables.items():
+        numbers = (count.read, count.loaded, count.duplicates, count.superseded, count.quarantined)
+        table.add_row(name, *(f"{number:,}" for number in numbers), style="dim" if not count.read else "")
+    return table
+
+
+def _faults(report: CheckReport) -> Table:
+    table = Table(title="Not loaded", title_justify="left")
+    table.add_column("table")
+    table.add_column("code")
+    table.add_column("rows", justify="right")
+    table.add_column("first", overflow="fold")
+    for (name, code), rows in report.quarantine.groupby(["table", "code"], sort=False):
+        first = rows.iloc[0]
+        table.add_row(
+            str(name),
+            str(code),
+            f"{len(rows):,}",
+            _plain(f"{first['file']} line {first['line']}: {first['reason']}"),
+        )
+    return table
+
+
+def _verdict(report: CheckReport) -> str:
+    return ", ".join(_parts(report)) + "."
+
+
+def _parts(report: CheckReport) -> Iterator[str]:
+    loaded = sum(count.loaded for count in report.tables.values())
+    left_out = len(report.quarantine)
+    yield f"{loaded:,} rows load"
+    yield f"{left_out:,} do not" if left_out else "none is left out"
+    if report.refused:
+        yield f"[bold red]{len(report.refused)} refused: the folder cannot be used[/]"
+
+
+def _plain(text: str) -> str:
+    """Text from a file as a terminal may show it: no markup, no control sequences."""
+    return escape("".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text))

@@ -1,0 +1,84 @@
+"""Options that several commands share, and how they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import pandas as pd
+from rich.console import Console
+
+from forecast.bundle import Bundle, load_bundle
+from forecast.periods import Period, parse_as_of
+from forecast.tables import Reading, read_folder
+
+__all__ = ["as_of_option", "bundle_option", "data_option", "open_inputs", "out_option", "period_option"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def data_option(function: F) -> F:
+    """--data DIR"""
+    return click.option(
+        "--data", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Folder of tables (CSV or Parquet)."
+    )(function)
+
+
+def bundle_option(function: F) -> F:
+    """--bundle DIR"""
+    return click.option(
+        "--bundle",
+        type=click.Path(path_type=Path),
+        required=True,
+        metavar="DIR",
+        help="Trained bundle, or a pointer to one such as models/current.",
+    )(function)
+
+
+def as_of_option(function: F) -> F:
+    """--as-of DATE"""
+    return click.option(
+        "--as-of", metavar="DATE", help="Use only what was recorded before this moment. [default: after the newest event]"
+    )(function)
+
+
+def period_option(*, required: bool) -> Callable[[F], F]:
+    """--period 2026Q1"""
+    return click.option("--period", metavar="PERIOD", required=required, help="2026Q1, 2026-01 or 2026.")
+
+
+def out_option(ending: str) -> Callable[[F], F]:
+    """--out FILE"""
+    return click.option(
+        "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="FILE", help=f"Where to write: {ending}."
+    )
+
+
+def open_inputs(
+    data: Path, bundle: Path, as_of: str | None, period: str | None
+) -> tuple[Reading, Bundle, pd.Timestamp, Period | None]:
+    """Read and verify what a command works on, and say on stderr what was set aside while reading."""
+    span = None if period is None else Period.parse(period)
+    asked = None if as_of is None else parse_as_of(as_of)
+    loaded = load_bundle(bundle)
+    reading = read_folder(data)
+    moment = reading.tables.default_as_of if asked is None else asked
+    note(reading, loaded, moment)
+    return reading, loaded, moment, span
+
+
+def note(reading: Reading, bundle: Bundle, as_of: pd.Timestamp) -> None:
+    """One line on stderr for each thing the reader of the result should know."""
+    console = Console(stderr=True, highlight=False)
+    bad = len(reading.report.quarantine)
+    if bad:
+        console.print(f"[yellow]note:[/] {bad} bad rows were set aside; `forecast check` shows them")
+    for warning in reading.report.warnings:
+        console.print(f"[yellow]note:[/] {warning}", markup=True)
+    if bundle.trained_until > as_of:
+        console.print(
+            f"[yellow]note:[/] the bundle learnt from data until {bundle.trained_until:%Y-%m-%d}, later than the "
+            f"as-of date {as_of:%Y-%m-%d}: this is not an honest back-test"
+        )

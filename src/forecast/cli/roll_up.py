@@ -1,0 +1,74 @@
+"""`forecast roll-up`: bookings of a period by user, team, region and company."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import click
+import pandas as pd
+from rich.console import Console
+
+from forecast.cli.options import (
+    as_of_option,
+    bundle_option,
+    data_option,
+    open_inputs,
+    out_option,
+    period_option,
+)
+
+__all__ = ["command"]
+
+_EXAMPLE = "Example: forecast roll-up --data sample --bundle models/sample --period 2026Q1 --out bookings.csv"
+
+
+@click.command("roll-up", epilog=_EXAMPLE)
+@data_option
+@bundle_option
+@as_of_option
+@period_option(required=True)
+@out_option("bookings.csv or bookings.parquet")
+def command(data: Path, bundle: Path, as_of: str | None, period: str, out: Path) -> None:
+    """Add up bookings for a period by user, team, region and company.
+
+    Each row is booked + open deals + deals not yet created, with the range p10-p90, the quota and the
+    probability of reaching it. Amounts are in the reporting currency.
+    """
+    from forecast.outlook import make_outlook
+    from forecast.tables import write_table
+
+    reading, loaded, moment, span = open_inputs(data, bundle, as_of, period)
+    # Reasons are for people who look at one deal; a roll-up needs none.
+    outlook = make_outlook(reading.tables, loaded, as_of=moment, period=span, reasons=0)
+    bookings = outlook.bookings
+    write_table(bookings.table, out, guard_formulas=True)
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    if bookings.unconverted:
+        console.print(
+            f"[yellow]note:[/] {bookings.unconverted} rows left out: no exchange rate for their amount; "
+            "see fx_rates"
+        )
+    line = _in_a_line(bookings.table.iloc[0], outlook.history.money.reporting)
+    console.print(f"{line}; {len(bookings.table)} rows written to {out}", markup=False)
+
+
+def _in_a_line(company: pd.Series, currency: str) -> str:
+    """The company's bookings: how much, how sure, and what they are made of."""
+    from forecast.report.formats import formats_of
+
+    formats = formats_of("en", currency)
+    money = {
+        name: formats.compact(float(company[name]))
+        for name in ("expected", "p10", "p90", "booked", "open", "arrivals")
+    }
+    text = (
+        f"{company['period']}: {money['expected']} expected (80 %: {money['p10']} to {money['p90']}),"
+        f" of which booked {money['booked']}, open {money['open']}, not yet created {money['arrivals']}"
+    )
+    quota = float(company["quota"])
+    if math.isnan(quota):
+        return text
+    chance = formats.percent(float(company["attainment_probability"]))
+    return f"{text}; quota {formats.compact(quota)} reached with {chance}"

@@ -1,0 +1,39 @@
+"""`forecast score`: every open deal with its chances and reasons."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from forecast.cli.options import as_of_option, bundle_option, data_option, open_inputs, out_option, period_option
+
+__all__ = ["command"]
+
+
+@click.command("score", epilog="Example: forecast score --data sample --bundle models/sample --out scores.csv")
+@data_option
+@bundle_option
+@as_of_option
+@period_option(required=False)
+@click.option("--reasons", default=5, show_default=True, type=click.IntRange(0, 50), help="Reasons per deal.")
+@out_option("scores.csv or scores.parquet")
+def command(data: Path, bundle: Path, as_of: str | None, period: str | None, reasons: int, out: Path) -> None:
+    """Score every deal open as of a moment: chance of being won within 14 to 365 days, when, for how much,
+    and the features that speak for and against it.
+    """
+    from forecast.outlook import check_as_of, history_of
+    from forecast.scoring import score_open_deals
+    from forecast.tables import write_table
+
+    reading, loaded, moment, span = open_inputs(data, bundle, as_of, period)
+    history = history_of(reading.tables, loaded)
+    check_as_of(history, moment)
+    scores = score_open_deals(history, loaded, moment, period=span, reasons=reasons)
+    write_table(scores, out, guard_formulas=True)
+    total = scores["expected_bookings"].sum()
+    Console(stderr=True, highlight=False).print(
+        f"{len(scores):,} open deals scored as of {moment:%Y-%m-%d %H:%M} UTC with bundle {loaded.short_id}: "
+        f"{total:,.0f} {history.money.reporting} expected in all; written to {out}"
+    )

@@ -1,0 +1,12 @@
+"""What a period will book: booked, open and future deals by user, team, region and company.
+
+PeriodInputs ──► hierarchy (who belongs where) ─────┐
+             ──► scenarios (draws, shared shock) ───┼──► sums on every level ──► Bookings
+quotas ──► one amount per entity, converted ────────┘
+"""
+
+from forecast.rollup.bookings import Bookings, roll_up
+from forecast.rollup.deciding import decide
+from forecast.rollup.inputs import PeriodInputs, Uncertainty
+
+__all__ = ["Bookings", "PeriodInputs", "Uncertainty", "decide", "roll_up"]

@@ -1,0 +1,5 @@
+"""An invented company to try things on, with the truth beside it (docs/simulator.md)."""
+
+from forecast.simulator.simulation import Simulation, simulate
+
+__all__ = ["Simulation", "simulate"]

@@ -1,0 +1,150 @@
+"""A folder of files in, tables and an account of every row out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from forecast.errors import DataError, OutputError
+from forecast.tables.check import QUARANTINE, CheckReport, FolderError, Refusal, TableCount
+from forecast.tables.csv_text import read_csv
+from forecast.tables.folder import FORMATS, look_into
+from forecast.tables.models import TABLES, Deals
+from forecast.tables.money import Money
+from forecast.tables.parquet import read_parquet
+from forecast.tables.relations import check_relations, stages_fault
+from forecast.tables.rows import Loaded, load
+from forecast.tables.source import Source
+from forecast.tables.tables import Tables
+from forecast.tables.values import check_zone
+from forecast.tables.writing import write_table
+
+__all__ = ["Reading", "read_folder", "write_folder"]
+
+_READERS: Final[dict[str, Callable[[Path], Source]]] = {".csv": read_csv, ".parquet": read_parquet}
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """Tables and the account of how they were read."""
+
+    tables: Tables
+    report: CheckReport
+
+
+def read_folder(folder: Path | str, *, zone: str = "UTC") -> Reading:
+    """Read a data folder; moments without zone are read in `zone`.
+
+    A bad row goes to quarantine and all others load. Raises FolderError (a DataError with `.report`) if a
+    file is refused or a required table is missing, UsageError if `zone` is no time zone.
+    """
+    check_zone(zone)
+    found = look_into(Path(folder))
+    refused, warnings = list(found.refused), list(found.warnings)
+    loaded = {table: _absent(table, zone) for table in found.absent}
+    for table, path in found.files.items():
+        try:
+            loaded[table] = _load(table, path, zone)
+        except DataError as error:
+            refused.append(Refusal(path.name, error.code, error.message))
+    loaded = {table: loaded[table] for table in TABLES if table in loaded}
+    warnings += check_relations(loaded)
+    warnings += [line for table in loaded.values() for line in table.warnings]
+    report = CheckReport(
+        tables={name: _count(loaded[name]) if name in loaded else TableCount() for name in TABLES},
+        quarantine=pd.concat([_quarantined(table) for table in loaded.values()], ignore_index=True)
+        if loaded
+        else pd.DataFrame(columns=list(QUARANTINE)),
+        refused=tuple(refused),
+        warnings=tuple(warnings),
+    )
+    if refused:
+        raise FolderError(report)
+    tables = Tables(**{name: loaded[name].frame for name in TABLES})
+    return Reading(tables, CheckReport(report.tables, report.quarantine, (), (*warnings, *_unrated(tables))))
+
+
+def write_folder(tables: Tables, folder: Path, *, format: Literal["csv", "parquet"] = "csv") -> None:  # noqa: A002  (named in the contract)
+    """Write the eight tables as files that `read_folder` reads back the same; each is replaced whole.
+
+    Raises OutputError, also when the folder holds a table in the other format: it would hide the new one.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be made: {error.strerror}", code="cannot_write") from error
+    ending = f".{format}"
+    for table in TABLES:
+        for other in FORMATS:
+            if other != ending and (folder / f"{table}{other}").exists():
+                raise OutputError(
+                    f"{folder} already holds {table}{other}; remove it or write {other[1:]}",
+                    code="other_format",
+                )
+    for table in TABLES:
+        write_table(tables[table], folder / f"{table}{ending}")
+
+
+def _load(table: str, path: Path, zone: str) -> Loaded:
+    loaded = load(table, _READERS[path.suffix](path), zone)
+    if table == "stages" and (fault := stages_fault(loaded)):
+        raise DataError(fault, code="no_won_stage")
+    return loaded
+
+
+def _absent(table: str, zone: str) -> Loaded:
+    """An optional table that was not given: all columns, no rows, no file."""
+    nothing = np.empty(0, np.int64)
+    cells = pa.table({name: pa.array([], pa.large_string()) for name in TABLES[table]})
+    return load(table, Source("", 0, cells, nothing, lambda which: which, lambda _: []), zone)
+
+
+def _count(loaded: Loaded) -> TableCount:
+    return TableCount(
+        read=loaded.source.read,
+        loaded=len(loaded.frame),
+        duplicates=loaded.duplicates,
+        superseded=loaded.superseded,
+        quarantined=len(loaded.faults),
+    )
+
+
+def _quarantined(loaded: Loaded) -> pd.DataFrame:
+    """Rows of a table that did not load, in the order of the file."""
+    faults = loaded.faults
+    if not len(faults):
+        return pd.DataFrame(columns=list(QUARANTINE))
+    record = np.concatenate(faults.records)
+    order = np.argsort(record, kind="stable")
+    counts = [len(records) for records in faults.records]
+    reasons = np.array([reason for group in faults.reasons for reason in group], dtype=object)
+    return pd.DataFrame(
+        {
+            "table": loaded.table,
+            "file": loaded.source.file,
+            "line": loaded.source.lines(record[order]),
+            "code": np.repeat(np.array(faults.codes, dtype=object), counts)[order],
+            "reason": reasons[order],
+            "raw": loaded.source.raw(record[order]),
+        },
+        columns=list(QUARANTINE),
+    )
+
+
+def _unrated(tables: Tables) -> list[str]:
+    money = Money.from_tables(tables)
+    codes = money.codes(tables.deals[Deals.currency])
+    names = sorted(tables.deals[Deals.currency][codes < 0].unique())
+    if not names:
+        return []
+    return [
+        f"deals: {int((codes < 0).sum()):,} amounts are in {', '.join(names[:5])}, which fx_rates does not "
+        f"convert to {money.reporting}; they are counted apart"
+    ]
