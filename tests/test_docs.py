@@ -138,6 +138,17 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     assert broken == []
 
 
+@pytest.mark.parametrize("folder", ["src", "training", "benchmarks", "tests"])
+def test_every_page_named_in_the_code_exists(folder: str) -> None:
+    missing = [
+        f"{path.relative_to(ROOT)} names {page}"
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for page in re.findall(r"docs/[\w/-]+\.md", path.read_text(encoding="utf-8"))
+        if not (ROOT / page).is_file()
+    ]
+    assert missing == []
+
+
 def test_every_page_is_linked_from_another() -> None:
     everything = {page: page.read_text(encoding="utf-8") for page in DOCUMENTS}
     for page in DOCUMENTS:

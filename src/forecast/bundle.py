@@ -32,7 +32,7 @@ from forecast.models import FittedModels
 from forecast.periods import to_timestamp
 from forecast.tables import write_bytes
 
-__all__ = ["FORMAT", "Bundle", "load_bundle", "resolve_bundle", "set_current", "write_bundle"]
+__all__ = ["FORMAT", "Bundle", "check_bundle_folder", "load_bundle", "resolve_bundle", "set_current", "write_bundle"]
 
 FORMAT: Final = 1
 _MANIFEST: Final = "manifest.json"
@@ -66,6 +66,20 @@ class Bundle:
         return to_timestamp(self.models.trained_until_us)
 
 
+def check_bundle_folder(folder: Path) -> None:
+    """Raise OutputError if no bundle may be written there: its name is unusable, or it holds something else.
+
+    A training asks before it starts, so that hours of fitting do not end with this message.
+    """
+    if not _NAME.fullmatch(folder.name):
+        raise OutputError(
+            f"bundle name {folder.name[:40]!r} is not usable; take lower-case letters, digits, - and _",
+            code="bad_bundle_name",
+        )
+    if folder.exists() and not (folder / _MANIFEST).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise OutputError(f"{folder} exists and is no bundle; choose another name", code="not_a_bundle")
+
+
 def write_bundle(
     models: FittedModels, folder: Path | str, *, metrics: dict[str, Any], data_fingerprint: str
 ) -> str:
@@ -75,13 +89,7 @@ def write_bundle(
     content only: the same data, seed and settings give the same id.
     """
     folder = Path(folder)
-    if not _NAME.fullmatch(folder.name):
-        raise OutputError(
-            f"bundle name {folder.name[:40]!r} is not usable; take lower-case letters, digits, - and _",
-            code="bad_bundle_name",
-        )
-    if folder.exists() and not (folder / _MANIFEST).is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise OutputError(f"{folder} exists and is no bundle; choose another name", code="not_a_bundle")
+    check_bundle_folder(folder)
     files = {f"{name}.json": _encode(content) for name, content in models.to_json().items()}
     files["golden.json"] = _encode(_golden_of(models))
     manifest = {

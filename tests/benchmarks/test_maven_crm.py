@@ -147,7 +147,7 @@ def test_the_real_deals_are_all_there(real: Tables) -> None:
 def test_the_real_tables_pass_their_own_reader(real: Tables, tmp_path: Path) -> None:
     write_folder(real, tmp_path)
     reading = read_folder(tmp_path)
-    assert reading.report.quarantine == []
+    assert reading.report.quarantine.empty
     assert reading.tables.fingerprint == real.fingerprint
 
 

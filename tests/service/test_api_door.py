@@ -330,6 +330,45 @@ def test_a_large_request_lets_small_ones_by() -> None:
     assert asyncio.run(run()) == [200, 429, 200, 200]
 
 
+def test_a_large_request_waits_only_so_long() -> None:
+    done = threading.Event()
+    large = b"{" + b" " * SMALL_BODY + b"}"
+
+    def work(_: bytes) -> bytes:
+        assert done.wait(20)
+        return b"{}"
+
+    async def run() -> tuple[int, httpx.Response]:
+        async with client(opened(Fake(work), patience_seconds=0.05)) as http:
+            first = asyncio.create_task(http.post("/v1/score", content=large, headers=ASKING))
+            await asyncio.sleep(0.02)
+            second = await http.post("/v1/score", content=large, headers=ASKING)
+            done.set()
+            return (await first).status_code, second
+
+    first, second = asyncio.run(run())
+    assert first == 200
+    assert error_of(second, 503)["code"] == "busy"
+    assert int(second.headers["retry-after"]) >= 1
+
+
+def test_a_caller_who_goes_away_ends_the_request() -> None:
+    """Whatever stands around the application learns that the request is over: something is always sent."""
+    sent: list[str] = []
+    messages = iter([{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}])
+
+    async def receive() -> dict[str, Any]:
+        return dict(next(messages))
+
+    async def send(message: Any) -> None:
+        sent.append(message["type"])
+
+    headers = [(name.encode(), value.encode()) for name, value in ASKING.items()]
+    scope = {"type": "http", "method": "POST", "path": "/v1/score", "headers": headers}
+    asyncio.run(opened()(scope, receive, send))
+    assert sent == ["http.response.start", "http.response.body"]
+
+
 def burst(api: Api, size: int, body: bytes) -> list[httpx.Response]:
     async def run() -> list[httpx.Response]:
         async with client(api) as http:

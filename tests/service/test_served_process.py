@@ -217,6 +217,9 @@ def test_a_bento_answers_as_the_command_does(tmp_path: Path, trained_bundle: Pat
     shutil.copytree(trained_bundle, project / "models" / "sample")
     (project / "models" / "current").write_text("sample\n")
     (project / "models" / ".serve-key").write_text(KEY)
+    # A version of its own, to see that the packed code answers and not the installed one.
+    package = project / "src" / "forecast" / "__init__.py"
+    package.write_text(package.read_text() + '__version__ = "0+packed"\n')
     environment = environment_for(tmp_path, trained_bundle)
     del environment["FORECAST_BUNDLE"]
     built = subprocess.run(
@@ -229,7 +232,7 @@ def test_a_bento_answers_as_the_command_does(tmp_path: Path, trained_bundle: Pat
         check=False,
     )
     assert built.returncode == 0, built.stdout + built.stderr
-    packed = tmp_path / "bentoml" / "bentos" / "forecast" / "test" / "src"
+    packed = tmp_path / "bentoml" / "bentos" / "forecast-service" / "test" / "src"
     assert (packed / "forecast" / "service" / "app.py").is_file()
     assert (packed / "models" / "sample" / "manifest.json").is_file()
     assert list(packed.rglob(".serve-key")) == []
@@ -238,10 +241,10 @@ def test_a_bento_answers_as_the_command_does(tmp_path: Path, trained_bundle: Pat
     elsewhere.mkdir()
     shutil.rmtree(project)
     port = free_port()
-    arguments = ["bentoml", "serve", "forecast:test", "--port", str(port)]
+    arguments = ["bentoml", "serve", "forecast-service:test", "--port", str(port)]
     with running(arguments, port, tmp_path, environment, elsewhere) as bento:
-        for path in ("/v1/model", "/docs.json"):
-            assert bento.ask("GET", path).content == server.ask("GET", path).content
+        assert bento.ask("GET", "/docs.json").json()["info"]["version"] == "0+packed"
+        assert bento.ask("GET", "/v1/model").content == server.ask("GET", "/v1/model").content
         body = example(trained_bundle)
         assert (
             bento.ask("POST", "/v1/score", json=body).content

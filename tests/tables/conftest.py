@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from small_company import COMPANY, Folder
+from small_company import Folder, write_company
+
+from forecast.tables import Reading, read_folder
 
 
 @pytest.fixture
@@ -16,11 +18,12 @@ def company(tmp_path: Path) -> Folder:
     def write(**changed: str | bytes | None) -> Path:
         nonlocal made
         made += 1
-        folder = tmp_path / f"company{made}"
-        folder.mkdir()
-        for table, text in (COMPANY | changed).items():
-            if text is not None:
-                (folder / f"{table}.csv").write_bytes(text.encode() if isinstance(text, str) else text)
-        return folder
+        return write_company(tmp_path / f"company{made}", **changed)
 
     return write
+
+
+@pytest.fixture(scope="session")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> Reading:
+    """The company as it reads when nothing is wrong with it."""
+    return read_folder(write_company(tmp_path_factory.mktemp("clean") / "company"))

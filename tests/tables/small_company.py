@@ -62,3 +62,12 @@ USD,2025-07-01,0.85
 
 # company(deals=text) -> folder
 Folder = Callable[..., Path]
+
+
+def write_company(folder: Path, **changed: str | bytes | None) -> Path:
+    """Write the company's files into a new folder; a table given as None is left out."""
+    folder.mkdir()
+    for table, text in (COMPANY | changed).items():
+        if text is not None:
+            (folder / f"{table}.csv").write_bytes(text.encode() if isinstance(text, str) else text)
+    return folder

@@ -41,17 +41,17 @@ class LazyCommands(click.Group):
         self.package = package
         self.commands_of = commands_of
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (click's interface)
         return list(self.commands_of)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  (click's interface)
         if cmd_name not in self.commands_of:
             return None
         module = importlib.import_module(f"{self.package}.{self.commands_of[cmd_name][0]}")
         command: click.Command = module.command
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  (click's interface)
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in self.commands_of.items()])
 

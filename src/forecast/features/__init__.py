@@ -1,6 +1,6 @@
 """Point-in-time features and the registry that says what each is and when it is known."""
 
-from forecast.features.builder import FeatureMatrix, build, category_texts, feature_names
+from forecast.features.builder import FeatureMatrix, build, category_texts, feature_names, number_or_nan
 from forecast.features.policy import Decision, decide_fields
 from forecast.features.registry import BUILT_IN, FeatureSpec, custom_spec, label, spec_of
 
@@ -15,5 +15,6 @@ __all__ = [
     "decide_fields",
     "feature_names",
     "label",
+    "number_or_nan",
     "spec_of",
 ]

@@ -31,7 +31,7 @@ from forecast.history.columns import (
 )
 from forecast.periods import DAY_US
 
-__all__ = ["FeatureMatrix", "build", "feature_names"]
+__all__ = ["FeatureMatrix", "build", "category_texts", "feature_names", "number_or_nan"]
 
 _NAMES: Final = tuple(spec.name for spec in BUILT_IN)
 _ROW: Final = {name: row for row, name in enumerate(_NAMES)}
@@ -56,7 +56,9 @@ class FeatureMatrix:
     history: History
 
     def __getitem__(self, name: str) -> Floats:
-        """(n,) values of one feature."""
+        """(n,) values of one feature; unknown everywhere for an attribute this history never heard of."""
+        if name not in self.names:
+            return np.full(len(self), np.nan)
         return self.values[self.names.index(name)]
 
     def __len__(self) -> int:
@@ -65,6 +67,14 @@ class FeatureMatrix:
     def texts(self, name: str) -> tuple[str, ...]:
         """Texts of a categorical feature's codes."""
         return category_texts(self.history, name)
+
+    def numbers(self, name: str) -> Floats:
+        """(n,) a feature as numbers: custom attributes that are written as numbers are read as such."""
+        if not name.startswith("custom:"):
+            return self[name]
+        read = np.array([*(number_or_nan(text) for text in self.texts(name)), np.nan])
+        codes = self[name]
+        return read[np.where(np.isnan(codes), -1, codes).astype(np.int64)]
 
     def to_frame(self) -> pd.DataFrame:
         """A readable table: one row per landmark, categories as text."""
@@ -85,7 +95,17 @@ def category_texts(history: History, name: str) -> tuple[str, ...]:
         return tuple(f"{p}/{s}" for p, s in zip(stages.pipeline, stages.stage, strict=True))
     if name == "category":
         return CATEGORIES
-    return history.vocabulary(name.removeprefix("custom:")).texts
+    known = history.columns.vocabularies.get(name.removeprefix("custom:"))
+    return () if known is None else known.texts
+
+
+def number_or_nan(text: str) -> float:
+    """A text as a finite number, NaN if it is none."""
+    try:
+        number = float(text)
+    except ValueError:
+        return float("nan")
+    return number if np.isfinite(number) else float("nan")
 
 
 def feature_names(history: History) -> tuple[str, ...]:

@@ -86,6 +86,8 @@ def columns_from_tables(tables: Tables, money: Money) -> Columns:
             parts.append((known, _code(name, custom), first_seen[known], value[known]))
 
     parts.extend(_activity_parts(tables.activities, ids))
+    # Today's owner of a deal whose owner has events may be one of the future: the events alone tell.
+    owner = vocabularies["owner_id"].codes(deals["owner_id"].to_numpy(object))
     entry_deal, entry_field, entry_at_us, entry_value = _stack(parts)
     return Columns(
         stages=stages,
@@ -97,7 +99,7 @@ def columns_from_tables(tables: Tables, money: Money) -> Columns:
         motion=vocabularies["motion"].codes(deals["motion"].to_numpy(object)),
         account=vocabularies["account_id"].codes(deals["account_id"].to_numpy(object)),
         source=vocabularies["source"].codes(deals["source"].to_numpy(object)),
-        owner=vocabularies["owner_id"].codes(deals["owner_id"].to_numpy(object)),
+        owner=np.where(_spoken_of(parts, OWNER, len(deals)), -1, owner),
         amount_raw=deals["amount"].to_numpy(np.float64, copy=True),
         entry_deal=entry_deal,
         entry_field=entry_field,
@@ -183,6 +185,7 @@ def columns_from_request(deals: list[dict[str, Any]], stages: StageMap, money: M
             key: np.array([int(places[name].get(str(deal.get(name)), -1)) for deal in deals], dtype=np.int64)
             for key, name in _KEYS.items()
         },
+        owner=np.full(len(deals), -1, dtype=np.int64),  # a plain owner_id is an entry already, as an amount is
         amount_raw=np.full(len(deals), np.nan),
         entry_deal=np.fromiter((row[0] for row in rows), np.int64, size),
         entry_field=np.fromiter((codes[row[1]] for row in rows), np.int64, size),
@@ -201,7 +204,6 @@ _KEYS: Final = {
     "motion": "motion",
     "account": "account_id",
     "source": "source",
-    "owner": "owner_id",
 }
 
 
@@ -248,6 +250,15 @@ def _values(name: str, texts: pd.Series, vocabularies: dict[str, Vocabulary]) ->
         return texts.map(_CATEGORY_CODE).to_numpy(np.float64, copy=True)
     codes = vocabularies["owner_id" if field == OWNER else name].codes(texts.to_numpy(object))
     return np.where(codes < 0, np.nan, codes.astype(np.float64))
+
+
+def _spoken_of(parts: Iterable[tuple[Ints, int, Ints, Floats]], field: int, deals: int) -> NDArray[np.bool_]:
+    """(D,) whether a deal has any entry of a field."""
+    spoken = np.zeros(deals, dtype=bool)
+    for deal, here, _, _ in parts:
+        if here == field:
+            spoken[deal] = True
+    return spoken
 
 
 def _first_seen(parts: Iterable[tuple[Ints, int, Ints, Floats]], deals: int) -> Ints:

@@ -77,7 +77,7 @@ class Columns:
 
     deal_ids, created_at_us, currency, pipeline, motion, account, source, owner : (D,) facts of creation; the
         last five are codes into `vocabularies`, `currency` is a code of `money`
-    amount_raw : (D,) the deals table's own amount, for deals whose amount has no events
+    amount_raw, owner : (D,) the deals table's own, for deals of which no event names an amount, an owner
     entry_deal, entry_field, entry_at_us, entry_value : (N,) every dated entry: events and activities
     eventful : fields that have at least one event in the data (see docs/decisions/0006)
     """

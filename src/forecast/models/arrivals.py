@@ -161,6 +161,8 @@ def fit_arrivals(
 
     won = deal[cause[deal] == WON]
     amount = history.amount(won, np.full(len(won), until_us))
+    if not (amount > 0).any():  # before the first win, what deals are worth while open stands in
+        won, amount = deal, history.amount(deal, np.full(len(deal), until_us))
     means, spreads = _amounts(amount, history.columns.motion[won], len(motions))
     return ArrivalModel(
         bins, tuple(motions), per_week, (*owner_texts, ""), share, log_hazard, means, spreads
@@ -193,7 +195,7 @@ def _amounts(amount: Floats, motion: Any, motions: int) -> tuple[Floats, Floats]
     """(M,) mean and coefficient of variation of won amounts, drawn to those of all motions together."""
     usable = np.isfinite(amount) & (amount > 0)
     if not usable.any():
-        return np.full(motions, np.nan), np.ones(motions)
+        return np.zeros(motions), np.ones(motions)
     overall, overall_cv = float(amount[usable].mean()), float(amount[usable].std() / amount[usable].mean())
     means, spreads = np.empty(motions), np.empty(motions)
     for m in range(motions):

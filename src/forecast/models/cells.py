@@ -65,9 +65,10 @@ class StageCells:
         found: Floats = self.log_hazards[mapping[np.where(np.isnan(stage), -1, stage).astype(np.int64)]]
         return found
 
-    def contributions(self, features: FeatureMatrix) -> Floats:
-        """(n, 1, 2, J): the stage is the only reason."""
-        return (self.coefficients(features) - self.average)[:, None]
+    def explain(self, features: FeatureMatrix) -> tuple[Floats, Floats]:
+        """The stage is the only reason: (n, 2, J) and (n, 1, 2, J)."""
+        coefficients = self.coefficients(features)
+        return coefficients, (coefficients - self.average)[:, None]
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers."""

@@ -13,13 +13,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from forecast.features import FeatureMatrix, spec_of
+from forecast.features import FeatureMatrix, number_or_nan, spec_of
 from forecast.models.typing import Floats, Ints
 
 __all__ = ["Encoder", "fit_encoder"]
 
 _MIN_LEVEL_ROWS: Final = 20
 _MAX_LEVELS: Final = 40
+_MIN_NUMBERS: Final = 12
 _SPLINE_AT: Final = (0.2, 0.5, 0.8)
 _STUCK: Final = "days_in_stage"  # gets its own slope in every stage
 
@@ -119,7 +120,7 @@ class Encoder:
         indicators = {c.name: c.indicator(features) for c in self.categories}
         at = 0
         for numeric in self.numeric:
-            columns = numeric.encode(features[numeric.name])
+            columns = numeric.encode(features.numbers(numeric.name))
             design[:, at : at + numeric.width] = columns
             at += numeric.width
             if self.stuck and numeric.name == _STUCK and self._stages:
@@ -164,7 +165,12 @@ def fit_encoder(features: FeatureMatrix, use: tuple[str, ...], spline: bool = Tr
     for name in use:
         spec = spec_of(name)
         values = features[name]
-        if spec.kind == "category":
+        if spec.kind == "category" and _is_numeric(name, values, features.texts(name)):
+            kind = "log" if np.nanmin(features.numbers(name)) >= 0 else "number"
+            fitted = _fit_numeric(name, kind, features.numbers(name), bends=spline)
+            if fitted is not None:
+                numeric.append(fitted)
+        elif spec.kind == "category":
             found = _fit_category(name, values, features.texts(name))
             if found is not None:
                 categories.append(found)
@@ -173,6 +179,14 @@ def fit_encoder(features: FeatureMatrix, use: tuple[str, ...], spline: bool = Tr
             if fitted is not None:
                 numeric.append(fitted)
     return Encoder(tuple(numeric), tuple(categories))
+
+
+def _is_numeric(name: str, values: Floats, texts: tuple[str, ...]) -> bool:
+    """Whether a custom attribute holds quantities: all numbers, and more of them than a picklist has."""
+    if not name.startswith("custom:"):
+        return False
+    seen = np.unique(values[~np.isnan(values)]).astype(np.int64)
+    return len(seen) >= _MIN_NUMBERS and all(np.isfinite(number_or_nan(texts[code])) for code in seen)
 
 
 def _transform(kind: str, values: Floats) -> Floats:

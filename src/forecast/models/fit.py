@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from forecast.errors import DataError
 from forecast.features import FeatureMatrix, build, decide_fields
@@ -57,7 +58,12 @@ def fit_models(
     tell : called with what is being done and the share done, for a progress bar
     Raises DataError if no deal is known before `until`.
     """
-    say: Tell = tell or (lambda _text, _share: None)
+    # One thread: the matrices are too small to gain from more, and sums come out alike on every machine.
+    with threadpool_limits(limits=1):
+        return _fit_models(history, until, settings, tell or (lambda _text, _share: None))
+
+
+def _fit_models(history: History, until: pd.Timestamp, settings: FitSettings, say: Tell) -> FittedModels:
     until_us = as_of_us(until)
     known_from = history.known_from_us()
     if not (known_from < until_us).any():

@@ -53,8 +53,11 @@ class OutcomeModel(Protocol):
         """(n, 2, B) coefficients; each row depends on that row's features only."""
         ...
 
-    def contributions(self, features: FeatureMatrix) -> Floats:
-        """(n, G, 2, B): how each feature moves the coefficients away from `reference`; sums exactly."""
+    def explain(self, features: FeatureMatrix) -> tuple[Floats, Floats]:
+        """The coefficients, and (n, G, 2, B) contributions: how each feature moves them from `reference`.
+
+        Contributions of all features add up to coefficients minus reference.
+        """
         ...
 
     def to_json(self) -> dict[str, Any]:

@@ -89,13 +89,20 @@ class Cells:
         np.cumsum(step * share, axis=1, out=cumulative[:, 1:])
         return Curves(self.edges_days, cumulative, left)
 
-    def win_gradient(self, log_hazard: Floats, weights: Floats) -> tuple[Floats, Floats]:
-        """Win probability by the last cell, and how it changes with each log hazard.
+    @classmethod
+    def by_bin(cls, as_of_us: int, bins: Bins, seasons: tuple[Season, Season]) -> Cells:
+        """One cell per bin until the cap: coarse, ten times cheaper, good for gradients."""
+        edges = bins.edges_days.copy()
+        edges[-1] = max(edges[-1], HORIZON_CAP_DAYS)
+        start = as_of_us / DAY_US
+        exposure = np.stack([np.diff(season.until(start + edges)) for season in seasons])
+        return cls(edges, np.arange(len(bins)), exposure)
 
-        Returns (n,) probabilities and (n, 2, J) derivatives with respect to `log_hazard`. With S the chance
-        of being open at the start of a cell and F the wins still to come, raising the log hazard of losing
-        in a cell by d takes d * l * (F after the cell) and a share inside it; likewise for winning.
-        `weights` : (J, C) one-hot rows telling which bin each cell lies in.
+    def win_gradient(self, log_hazard: Floats) -> Floats:
+        """(n, 2, J) how the win probability by the last cell changes with each log hazard.
+
+        A higher log hazard of winning in a cell wins more inside it, a higher one of losing less; both take
+        from what would have been won after it.
         """
         hazard = np.exp(np.minimum(log_hazard, 10.0))
         won = hazard[:, 0][:, self.bin] * self.exposure[0]
@@ -106,13 +113,16 @@ class Cells:
         leave = 1.0 - stay
         share = won / total
         gained = open_before * share * leave
-        after = gained[:, ::-1].cumsum(axis=1)[:, ::-1] - gained  # wins to come after the cell, from today
-        probability = gained.sum(axis=1)
-        # d(share * leave) with respect to w and l, times w and l; leaving also thins out everything after.
+        after = gained[:, ::-1].cumsum(axis=1)[:, ::-1] - gained
+        # Derivatives of share * leave with respect to both integrated hazards, times these.
         common = share * stay - share * leave / total
         by_won = won * (open_before * (common + leave / total) - after)
         by_lost = lost * (open_before * common - after)
-        return probability, np.stack((by_won @ weights.T, by_lost @ weights.T), axis=1)
+        gradient = np.zeros_like(log_hazard)
+        present, starts = np.unique(self.bin, return_index=True)
+        gradient[:, 0, present] = np.add.reduceat(by_won, starts, axis=1)
+        gradient[:, 1, present] = np.add.reduceat(by_lost, starts, axis=1)
+        return gradient
 
 
 @dataclass(frozen=True)

@@ -79,12 +79,12 @@ class LinearHazard:
         flat = _rowwise_product(design, self.weights.reshape(len(self.weights), -1))
         return flat.reshape(-1, 2, self.intercept.shape[1]) + self.intercept
 
-    def contributions(self, features: FeatureMatrix) -> Floats:
-        """(n, G, 2, 4): columns of one feature are added up."""
+    def explain(self, features: FeatureMatrix) -> tuple[Floats, Floats]:
+        """(n, 2, 4) coefficients and (n, G, 2, 4) contributions; columns of one feature are added up."""
         design = self.encoder.encode(features)
         parts = design[:, :, None] * self.weights.reshape(len(self.weights), -1)[None]
         grouped = np.add.reduceat(parts, self.encoder.group_starts, axis=1)
-        return grouped.reshape(len(design), len(self.groups), 2, -1)
+        return self.from_design(design), grouped.reshape(len(design), len(self.groups), 2, -1)
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers and texts."""

@@ -3,9 +3,9 @@
 Deals are independent only given what they share: the economy, a price change, a sales director who left. At
 the start of each past quarter the wins expected from the deals then open are set against the wins that came.
 What is left after the chance of single deals is the shared shock. A few quarters say little about it, so the
-estimate is drawn to 0.15 with the weight of four quarters, and its tails are those of a t-distribution.
+estimate is drawn to 0.15 with the weight of eight quarters, and its tails are those of a t-distribution.
 
-The quarters were part of the training, which makes residuals a little small; the pull to 0.15 makes up for it.
+The quarters were part of the training, which makes their residuals too small; the strong pull makes up for it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["Shock", "estimate_shock"]
 
 _PRIOR_SD: Final = 0.15
-_PRIOR_QUARTERS: Final = 4.0
+_PRIOR_QUARTERS: Final = 8.0
+_DF_WITHOUT_DATA: Final = 4.0
 _MOST_QUARTERS: Final = 8
 _LEAST_EXPECTED: Final = 5.0  # wins; below that a quarter shows nothing but chance
 
@@ -71,7 +72,7 @@ def estimate_shock(models: FittedModels, history: History, records: TrackRecords
     variance = (_PRIOR_QUARTERS * _PRIOR_SD**2 + max(sum(residuals), 0.0)) / (_PRIOR_QUARTERS + quarters)
     wins = float(models.counts["won"])
     return Shock(
-        sd=float(np.sqrt(variance + 1.0 / (wins + 4.0))), df=_PRIOR_QUARTERS + quarters, quarters=quarters
+        sd=float(np.sqrt(variance + 1.0 / (wins + 4.0))), df=_DF_WITHOUT_DATA + quarters, quarters=quarters
     )
 
 

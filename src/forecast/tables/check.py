@@ -62,7 +62,7 @@ class CheckReport:
 
     def to_json(self) -> str:
         """`to_dict` as JSON text."""
-        return json.dumps(self.to_dict(), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+        return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False) + "\n"
 
 
 class FolderError(DataError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -53,7 +53,12 @@ class Tables:
             raise DataError(
                 f"'{name}' is not a table; expected one of {', '.join(TABLES)}", code="unknown_table"
             )
-        return cls(**{name: _conform(name, frames.get(name, pd.DataFrame())) for name in TABLES})
+        return cls(
+            **{
+                name: _conform(name, frames[name]) if name in frames else _empty(name).copy()
+                for name in TABLES
+            }
+        )
 
     def __getitem__(self, name: str) -> pd.DataFrame:
         """The frame of a table by its name."""
@@ -150,10 +155,15 @@ def _conform(table: str, frame: pd.DataFrame) -> pd.DataFrame:
             code="unknown_column",
         )
     columns = {name: _typed(table, name, frame) for name in schema.columns}
-    columns |= {str(name): frame[name].astype(TEXT) for name in custom}
+    columns |= {str(name): _text(frame[name]) for name in custom}
     conformed = pd.DataFrame(columns, index=frame.index).reset_index(drop=True)
     check_contract(table, conformed)
     return conformed
+
+
+@cache
+def _empty(table: str) -> pd.DataFrame:
+    return _conform(table, pd.DataFrame())
 
 
 def check_contract(table: str, frame: pd.DataFrame) -> None:
@@ -171,7 +181,7 @@ def _typed(table: str, name: str, frame: pd.DataFrame) -> pd.Series:
     if name in frame.columns:
         column = frame[name]
         if spec.default is not None:
-            column = column.fillna(spec.default)
+            column = column.replace("", None).astype(object).fillna(spec.default)
     else:
         column = pd.Series(DEFAULTS[table].get(name), index=frame.index, dtype=object)
     kind = str(spec.dtype)
@@ -182,6 +192,12 @@ def _typed(table: str, name: str, frame: pd.DataFrame) -> pd.Series:
         raise DataError(
             f"{table}.{name} cannot be read as {kind}: {error}; convert the column first", code="wrong_type"
         ) from error
+
+
+def _text(column: pd.Series) -> pd.Series:
+    """Text; what is empty or white space only is unknown, as it would be in a file."""
+    text = column.astype(TEXT)
+    return text.mask(text.str.strip() == "")
 
 
 def _moment(column: pd.Series) -> pd.Series:
@@ -200,7 +216,7 @@ def _date(column: pd.Series) -> pd.Series:
 
 
 _TYPES: Final[dict[str, Any]] = {
-    "string[pyarrow]": lambda column: column.astype(TEXT),
+    "string[pyarrow]": _text,
     "float64": lambda column: column.astype("float64"),
     "int64": lambda column: column.astype("int64"),
     "bool": lambda column: column.astype("bool"),

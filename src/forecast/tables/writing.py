@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import io
 import os
 import secrets
@@ -61,7 +62,11 @@ def write_table(frame: pd.DataFrame, path: Path, *, guard_formulas: bool = False
         shown = pd.DataFrame({name: _as_text(frame[name], guard_formulas) for name in frame.columns})
         if guard_formulas:
             shown.columns = _guarded(pd.Series(shown.columns, dtype="str")).to_numpy(object)
-        write_bytes(path, shown.to_csv(index=False, lineterminator="\n").encode())
+        text = shown.to_csv(index=False, lineterminator="\n")
+        if "\r" in text:
+            # Before Python 3.13 the csv module leaves a cell with a bare carriage return unquoted.
+            text = shown.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        write_bytes(path, text.encode())
     elif path.suffix == ".parquet":
         sink = io.BytesIO()
         frame.to_parquet(sink, index=False)

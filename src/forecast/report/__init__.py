@@ -1,0 +1,21 @@
+"""The manager's report: facts first, words and pictures second.
+
+Outlook ──► facts/ ──► plain dict ──► page ──► one HTML file
+                           │
+                           └────────► screen ──► one screen of a terminal
+"""
+
+from typing import Any
+
+from forecast.report.facts import collect_facts, earlier_outlook
+from forecast.report.formats import LOCALES
+
+__all__ = ["LOCALES", "collect_facts", "earlier_outlook", "render"]
+
+
+def render(facts: dict[str, Any]) -> str:
+    """The report as one self-contained HTML text; see `forecast.report.page.render`."""
+    # Drawing loads altair and its renderer; whoever only wants the facts does not wait for them.
+    from forecast.report.page import render as draw
+
+    return draw(facts)

@@ -1,0 +1,243 @@
+"""Facts about single open deals: which decide the period, are at risk, want a call, or should be dropped.
+
+Silence, age and pushes are the models' own features, read as of the moment, so that the page never disagrees
+with what the score was made of.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pandas as pd
+
+from forecast.features import label, spec_of
+from forecast.history import WON, History
+from forecast.history.columns import ACTIVITY, ACTIVITY_IN, EXPECTED_CLOSE
+from forecast.periods import DAY_US, as_of_us
+from forecast.report.facts.plain import Fact, date_of, number, person, text
+
+if TYPE_CHECKING:
+    from forecast.outlook import Outlook
+
+__all__ = ["RULES", "Rules", "deal_facts", "open_deals"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """When a deal is put on which list. Days and probabilities are those a manager would name himself."""
+
+    silent_days: int = 30
+    quiet_days: int = 10
+    pushes: int = 2
+    closes_within_days: int = 7
+    unanswered_days: tuple[int, int] = (2, 14)
+    # Still open enough to decide anything, by chance in the period.
+    unsettled: tuple[float, float] = (0.05, 0.95)
+    # To drop: hardly any chance ever, and older than this share of the deals that were won.
+    drop_probability: float = 0.05
+    drop_age_quantile: float = 0.9
+    drop_age_days: int = 365  # where too few wins exist to know the quantile
+    wins_needed: int = 20
+    shown: int = 8
+
+
+RULES: Final = Rules()
+
+
+def open_deals(outlook: Outlook) -> pd.DataFrame:
+    """Every open deal with its score and the dated facts a seller would recognise; one row per deal.
+
+    Columns of the scores, and: at_stake (chance in the period x amount if won), silence_days, age_days,
+    days_in_stage, times_pushed, days_pushed, overdue_days and closes_in_days (>= 0, NaN where it does not
+    apply), unanswered_days (since the customer's last message, if nothing followed it), stage_label.
+    """
+    history, at_us = outlook.history, as_of_us(outlook.as_of)
+    scores = outlook.scores.reset_index(drop=True)
+    deal = history.index_of(scores["deal_id"].to_numpy(object))
+    moments = np.full(len(deal), at_us, dtype=np.int64)
+    features = outlook.bundle.models.features(history, deal, moments)
+    chance = outlook.inputs.open.set_index("deal_id")["won_in_period"]
+
+    closes = history.last(deal, EXPECTED_CLOSE, moments)
+    today = at_us // DAY_US
+    code = history.stage(deal, moments)
+    amount = scores["amount_if_won"].to_numpy(np.float64)
+    in_period = chance.reindex(scores["deal_id"]).fillna(0.0).to_numpy(np.float64)
+    return scores.assign(
+        won_in_period=in_period,
+        at_stake=np.nan_to_num(in_period * amount),
+        silence_days=features["silence_days"],
+        age_days=features["age_days"],
+        days_in_stage=features["days_in_stage"],
+        times_pushed=features["times_pushed"],
+        days_pushed=features["days_pushed"],
+        overdue_days=np.where(closes < today, today - closes, np.nan),
+        closes_in_days=np.where(closes >= today, closes - today, np.nan),
+        unanswered_days=_unanswered_days(history, deal, moments),
+        account=history.vocabulary("account_id").take(history.columns.account[deal]),
+        stage_label=np.array(history.stages.label, dtype=object)[code],
+    )
+
+
+def deal_facts(
+    deals: pd.DataFrame, outlook: Outlook, names: dict[str, str], locale: str, rules: Rules = RULES
+) -> Fact:
+    """The four lists. A deal is on one of the last three at most: drop before risk before follow-up.
+
+    deals : `open_deals(outlook)`
+    """
+    oldest = _drop_age_days(outlook, rules)
+    drop = (deals["win_probability"] < rules.drop_probability) & (deals["age_days"] > oldest)
+    risk = (
+        ~drop
+        & (deals["at_stake"] > 0)
+        & (
+            (deals["silence_days"] >= rules.silent_days)
+            | (deals["overdue_days"] >= 1)
+            | (deals["times_pushed"] >= rules.pushes)
+        )
+    )
+    due = (
+        deals["unanswered_days"].between(*rules.unanswered_days)
+        | (deals["closes_in_days"] <= rules.closes_within_days)
+        | (deals["silence_days"] >= rules.quiet_days)
+    )
+    follow = ~drop & ~risk & (deals["at_stake"] > 0) & due
+    # A call changes most where much is at stake and nothing is settled.
+    leverage = deals["at_stake"] * (1.0 - deals["won_in_period"])
+
+    def listed(chosen: pd.Series, order: pd.Series) -> list[Fact]:
+        top = order[chosen].sort_values(ascending=False, kind="stable").index[: rules.shown]
+        return [_deal(row, names, locale, rules) for _, row in deals.loc[top].iterrows()]
+
+    return {
+        "open": len(deals),
+        "deciding": [
+            _deal(deals.iloc[place], names, locale, rules) | {"effect": effect, "basis": basis}
+            for place, effect, basis in _deciding(deals, outlook.bookings.deciding, rules)
+        ],
+        "at_risk": _listing(deals, risk, listed(risk, deals["at_stake"])),
+        "follow_up": _listing(deals, follow, listed(follow, leverage)),
+        "drop": _listing(deals, drop, listed(drop, deals["amount"].fillna(0.0))) | {"age_days": int(oldest)},
+        "rules": {
+            "silent_days": rules.silent_days,
+            "quiet_days": rules.quiet_days,
+            "pushes": rules.pushes,
+            "closes_within_days": rules.closes_within_days,
+            "drop_probability": rules.drop_probability,
+        },
+    }
+
+
+def _deciding(deals: pd.DataFrame, deciding: pd.DataFrame, rules: Rules) -> list[tuple[int, float, str]]:
+    """(place in `deals`, effect, basis) of the deals on which the period hinges, most first.
+
+    Effect alone would name large deals without any real chance: they would move a lot "if won", and decide
+    nothing. Effect times the spread of won-or-not, sqrt(p (1 - p)), is how far the chance of reaching the
+    quota will really move when the deal is settled.
+    """
+    chance = deciding["won_in_period"]
+    # get_indexer: -1 for a deal that is decided by now
+    place = pd.Series(pd.Index(deals["deal_id"]).get_indexer(pd.Index(deciding["deal_id"])), deciding.index)
+    unsettled = (place >= 0) & chance.between(*rules.unsettled) & (deciding["effect"] > 0)
+    sway = (deciding["effect"] * np.sqrt(chance * (1.0 - chance)))[unsettled]
+    top = sway.sort_values(ascending=False, kind="stable").index[: rules.shown]
+    chosen = deciding.loc[top]
+    return [
+        (int(row), float(effect), str(basis))
+        for row, effect, basis in zip(place[top], chosen["effect"], chosen["basis"], strict=True)
+    ]
+
+
+def _listing(deals: pd.DataFrame, chosen: pd.Series, shown: list[Fact]) -> Fact:
+    return {
+        "count": int(chosen.sum()),
+        "amount": float(deals.loc[chosen, "amount"].sum()),
+        "at_stake": float(deals.loc[chosen, "at_stake"].sum()),
+        "deals": shown,
+    }
+
+
+def _deal(row: pd.Series, names: dict[str, str], locale: str, rules: Rules) -> Fact:
+    return {
+        "deal_id": str(row["deal_id"]),
+        "account": text(row["account"]),
+        "owner": person(row["owner_id"], names),
+        "stage": text(row["stage_label"]),
+        "amount": number(row["amount"]),
+        "amount_if_won": number(row["amount_if_won"]),
+        "won_in_period": number(row["won_in_period"]),
+        "win_probability": number(row["win_probability"]),
+        "at_stake": number(row["at_stake"]),
+        "close_on_p50": date_of(row["close_on_p50"]),
+        "age_days": int(row["age_days"]),
+        "signals": _signals(row, rules),
+        "reasons": _reasons(row["reasons"], locale, text(row["stage_label"])),
+    }
+
+
+def _signals(row: pd.Series, rules: Rules) -> list[Fact]:
+    """What a look at the record shows, the most telling first; words are the renderer's business."""
+    found: list[Fact] = []
+    if row["overdue_days"] >= 1:
+        found.append({"kind": "overdue", "days": int(row["overdue_days"])})
+    if row["silence_days"] >= rules.silent_days:
+        found.append({"kind": "silent", "days": int(row["silence_days"])})
+    if row["unanswered_days"] >= rules.unanswered_days[0] and row["silence_days"] < rules.silent_days:
+        found.append({"kind": "unanswered", "days": int(row["unanswered_days"])})
+    elif rules.quiet_days <= row["silence_days"] < rules.silent_days:
+        found.append({"kind": "quiet", "days": int(row["silence_days"])})
+    if row["times_pushed"] >= rules.pushes:
+        found.append({"kind": "pushed", "times": int(row["times_pushed"]), "days": int(row["days_pushed"])})
+    if row["closes_in_days"] <= rules.closes_within_days:
+        found.append({"kind": "closes", "days": int(row["closes_in_days"])})
+    return found
+
+
+def _reasons(cell: object, locale: str, stage: str | None) -> list[Fact]:
+    """The score's reasons with labels in the reader's language; `effect` is in win probability.
+
+    stage : label of the deal's stage, which reads better than the id the scores carry
+    """
+    if not isinstance(cell, str) or not cell:
+        return []
+    return [
+        {
+            "feature": reason["feature"],
+            "label": label(reason["feature"], locale),
+            "kind": spec_of(reason["feature"]).kind,
+            "unit": spec_of(reason["feature"]).unit,
+            "effect": number(reason.get("effect")),
+            "value": stage if reason["feature"] == "stage" else reason.get("value"),
+        }
+        for reason in json.loads(cell)
+    ]
+
+
+def _unanswered_days(history: History, deal: np.ndarray, at_us: np.ndarray) -> np.ndarray:
+    """(n,) days since the customer's last message where no activity of ours came after it, else NaN."""
+    inbound, any_ = (_last_at_us(history, deal, field, at_us) for field in (ACTIVITY_IN, ACTIVITY))
+    waiting = (inbound >= 0) & (inbound == any_)
+    return np.where(waiting, (at_us - inbound) / DAY_US, np.nan)
+
+
+def _last_at_us(history: History, deal: np.ndarray, field: int, at_us: np.ndarray) -> np.ndarray:
+    """(n,) when the last entry of a field was recorded before `at_us`; -1 if there is none."""
+    if not len(history.at_us):
+        return np.full(len(deal), -1, dtype=np.int64)
+    end = history.end(deal, field, at_us)
+    known = end > history.index.starts[deal * len(history.fields) + field]
+    return np.where(known, history.at_us[end - 1], -1)
+
+
+def _drop_age_days(outlook: Outlook, rules: Rules) -> float:
+    """Age in days beyond which hardly any deal was ever won."""
+    closings, history = outlook.history.closings, outlook.history
+    won = (closings.kind == WON) & (closings.at_us < as_of_us(outlook.as_of))
+    if won.sum() < rules.wins_needed:
+        return float(rules.drop_age_days)
+    ages = (closings.at_us[won] - history.columns.created_at_us[closings.deal[won]]) / DAY_US
+    return float(np.quantile(ages, rules.drop_age_quantile))

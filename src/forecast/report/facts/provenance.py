@@ -1,0 +1,41 @@
+"""Facts for the footer: what the numbers were made from, so that anybody can make them again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from forecast import __version__
+from forecast.report.facts.plain import Fact, number
+
+if TYPE_CHECKING:
+    from forecast.outlook import Outlook
+
+__all__ = ["provenance_facts"]
+
+
+def provenance_facts(outlook: Outlook) -> Fact:
+    """Data, bundle, model, settings, and every row that did not make it into the numbers."""
+    bundle, check = outlook.bundle, outlook.check
+    models = bundle.models
+    chosen = next((rung for rung in models.ladder if rung.chosen), None)
+    amounts = outlook.inputs.open["amount"].isna()
+    return {
+        "version": __version__,
+        "as_of": outlook.as_of.isoformat(),
+        "data_fingerprint": outlook.tables.fingerprint,
+        "bundle": bundle.id,
+        "rung": models.outcome.name,
+        "rung_reason": chosen.reason if chosen else None,
+        "trained_until": bundle.trained_until.isoformat(),
+        "counts": {name: int(count) for name, count in models.counts.items()},
+        "shock": {"sd": number(models.shock.sd), "quarters": models.shock.quarters},
+        "settings": models.settings,
+        "unconverted": int(outlook.bookings.unconverted),
+        "unknown_amounts": int(amounts.sum()),
+        "quarantined": (
+            None
+            if check is None
+            else {name: counts.quarantined for name, counts in check.tables.items() if counts.quarantined}
+        ),
+        "currency": outlook.history.money.reporting,
+    }

@@ -1,0 +1,167 @@
+"""Scores of open deals: will it be won, when, for how much, and why.
+
+Columns and their order are a contract (docs/scores.md).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from forecast.bundle import Bundle
+from forecast.errors import UsageError
+from forecast.features import FeatureMatrix
+from forecast.history import History
+from forecast.models import HORIZON_CAP_DAYS
+from forecast.models.typing import Floats, Ints
+from forecast.periods import DAY_US, Period, as_of_us
+from forecast.scoring.reasons import Explainer
+
+__all__ = [
+    "HORIZONS_DAYS",
+    "SCORE_COLUMNS",
+    "score_arrays",
+    "score_columns",
+    "score_deals",
+    "score_open_deals",
+]
+
+HORIZONS_DAYS: Final = (14, 30, 60, 90, 180, 365)
+_BLOCK: Final = 4_096
+_QUANTILES: Final = (0.1, 0.5, 0.9)
+SCORE_COLUMNS: Final = (
+    "deal_id", "as_of", "pipeline", "owner_id", "stage", "amount", "win_probability",
+    *(f"won_{h}d" for h in HORIZONS_DAYS), *(f"lost_{h}d" for h in HORIZONS_DAYS),
+    "won_in_period", "close_on_p10", "close_on_p50", "close_on_p90", "amount_if_won", "expected_bookings",
+    "score", "grade", "reasons",
+)  # fmt: skip
+
+
+def score_columns(with_period: bool) -> list[str]:
+    """The contract's columns in order; `won_in_period` only where a period is asked about."""
+    return [name for name in SCORE_COLUMNS if with_period or name != "won_in_period"]
+
+
+def score_open_deals(
+    history: History, bundle: Bundle, as_of: pd.Timestamp, *, period: Period | None = None, reasons: int = 5
+) -> pd.DataFrame:
+    """Score every deal open as of `as_of`, in order of deal id.
+
+    period : adds `won_in_period`, the chance of being won inside it (and after `as_of`)
+    reasons : how many features to name per deal; 0 leaves the column as `[]`
+    Returns the contract's columns. Raises UsageError for a period beyond the horizon cap.
+    """
+    return score_deals(history, bundle, history.open_deals(as_of_us(as_of)), as_of, period=period, reasons=reasons)
+
+
+def score_deals(
+    history: History,
+    bundle: Bundle,
+    deal: Ints,
+    as_of: pd.Timestamp,
+    *,
+    period: Period | None = None,
+    reasons: int = 5,
+) -> pd.DataFrame:
+    """Score given open deals; see `score_open_deals`."""
+    arrays = score_arrays(history, bundle, deal, as_of, period=period, reasons=reasons)
+    return pd.DataFrame({name: _column(name, values) for name, values in arrays.items()})
+
+
+def score_arrays(
+    history: History,
+    bundle: Bundle,
+    deal: Ints,
+    as_of: pd.Timestamp,
+    *,
+    period: Period | None = None,
+    reasons: int = 5,
+) -> dict[str, Any]:
+    """Scores of given open deals by column of the contract, as plain arrays of shape (n,).
+
+    Texts are objects (None for unknown), `as_of` is int64 microseconds, days are datetime64[D]. For one deal
+    a frame would cost as much as the model, so the service reads these.
+    """
+    models, at_us = bundle.models, as_of_us(as_of)
+    when = np.full(len(deal), at_us)
+    marks = [float(h) for h in HORIZONS_DAYS] + [HORIZON_CAP_DAYS]
+    span = (0.0, 0.0)
+    if period is not None:
+        span = ((period.start_us - at_us) / DAY_US, (period.end_us - at_us) / DAY_US)
+        if span[1] <= 0:
+            raise UsageError(
+                f"period {period.label} ended before {as_of.isoformat()}; ask for a later period", code="past_period"
+            )
+        marks += [max(span[0], 0.0), span[1]]
+    cells = models.cells(at_us, np.array(marks))
+    features = models.features(history, deal, when)
+    amount = history.amount(deal, when)
+    if_won, _ = models.amount.predict(history, deal, when)
+
+    explainer = Explainer(models, at_us, cells) if reasons > 0 else None
+    numbers: dict[str, list[Floats]] = {}
+    explained: list[str] = []
+    for start in range(0, len(deal), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        block = FeatureMatrix(features.names, features.values[:, rows], history)
+        if explainer is None:
+            coefficients, contributions = models.outcome.coefficients(block), None
+        else:
+            coefficients, contributions = models.outcome.explain(block)
+        curves = cells.curves(models.on_bins(coefficients))
+        parts = {
+            "win": curves.won[:, -1],
+            "won": curves.won_by(np.array(HORIZONS_DAYS)),
+            "lost": curves.lost_by(np.array(HORIZONS_DAYS)),
+            "period": curves.won_between(*span),
+            "close": curves.close_quantiles(_QUANTILES),
+        }
+        for name, part in parts.items():
+            numbers.setdefault(name, []).append(part)
+        if explainer is not None and contributions is not None:
+            explained += explainer.texts(block, coefficients, contributions, curves.won[:, -1], reasons)
+    if not len(deal):
+        shapes = {"win": 0, "won": len(HORIZONS_DAYS), "lost": len(HORIZONS_DAYS), "period": 0, "close": 3}
+        numbers = {name: [np.empty((0, width) if width else 0)] for name, width in shapes.items()}
+    joined = {name: np.concatenate(parts) for name, parts in numbers.items()}
+
+    win = joined["win"]
+    score = models.grades.score(win)
+    stage = history.stage(deal, when)
+    data: dict[str, Any] = {
+        "deal_id": history.deal_ids[deal],
+        "as_of": when,
+        "pipeline": np.array(history.stages.pipeline, dtype=object)[stage],
+        "owner_id": history.vocabulary("owner_id").take(history.owner(deal, when)),
+        "stage": np.array(history.stages.stage, dtype=object)[stage],
+        "amount": amount,
+        "win_probability": win,
+        **{f"won_{h}d": joined["won"][:, at] for at, h in enumerate(HORIZONS_DAYS)},
+        **{f"lost_{h}d": joined["lost"][:, at] for at, h in enumerate(HORIZONS_DAYS)},
+        "won_in_period": joined["period"],
+        **{f"close_on_p{round(100 * q)}": _dates(at_us, joined["close"][:, at]) for at, q in enumerate(_QUANTILES)},
+        "amount_if_won": if_won,
+        "expected_bookings": win * if_won,
+        "score": score,
+        "grade": models.grades.letters(score),
+        "reasons": np.array(explained if reasons > 0 else ["[]"] * len(deal), dtype=object),
+    }
+    return {name: data[name] for name in score_columns(period is not None)}
+
+
+def _column(name: str, values: Any) -> Any:
+    """A column of the frame from its plain array."""
+    if name == "as_of":
+        return pd.Series(values, dtype="int64").astype("datetime64[us, UTC]")
+    if values.dtype.kind == "M":
+        return values.astype("datetime64[us]")
+    return pd.array(values, dtype="str") if values.dtype == object else values
+
+
+def _dates(as_of: int, days: Floats) -> NDArray[np.datetime64]:
+    """The calendar day (UTC) that lies `days` after the as-of moment."""
+    moments = as_of + np.round(np.asarray(days) * DAY_US).astype(np.int64)
+    return (moments // DAY_US).astype("datetime64[D]")

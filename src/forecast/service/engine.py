@@ -1,0 +1,230 @@
+"""From a checked request to an answer: what the command line calls too, over one verified bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from forecast.bundle import Bundle, load_bundle
+from forecast.errors import UsageError
+from forecast.history import OPEN, WON, History
+from forecast.outlook import period_inputs
+from forecast.periods import as_of_us, to_timestamp
+from forecast.rollup import roll_up
+from forecast.scoring import score_arrays, score_deals
+from forecast.service.catalogue import Catalogue
+from forecast.service.encoding import columns_of, moment, rows
+from forecast.service.intake import MAX_BODY
+from forecast.service.openapi import example_forecast_request, example_score_request, specification
+from forecast.service.refusals import Refusal
+from forecast.service.requests import (
+    MAX_DEALS,
+    ForecastRequest,
+    ScoreRequest,
+    parse_forecast_request,
+    parse_score_request,
+)
+from forecast.service.strict_json import dumps
+from forecast.service.values import moment_us
+
+__all__ = ["Engine"]
+
+_TEXT_COLUMNS: Final = {
+    "users": ("user_id", "name", "team", "region", "manager_id", "email"),
+    "quotas": ("level", "entity", "period", "currency"),
+}
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One bundle, ready to answer. It keeps nothing of a request, so several threads may ask at once."""
+
+    bundle: Bundle
+    known: Catalogue
+
+    @classmethod
+    def load(cls, path: Path) -> Engine:
+        """Verify and load a bundle; BundleError if it is missing or damaged."""
+        return cls.of(load_bundle(path))
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> Engine:
+        """An engine over a loaded bundle."""
+        models = bundle.models
+        return cls(bundle, Catalogue.of(models.stages.to_json(), models.money.currencies))
+
+    @property
+    def short_id(self) -> str:
+        """First digits of the bundle's id."""
+        return self.bundle.short_id
+
+    @property
+    def trained_until_us(self) -> int:
+        """The models saw only what was recorded before this moment."""
+        return as_of_us(self.bundle.trained_until)
+
+    # -- answers to requests ------------------------------------------------------------------------------
+
+    def score(self, body: bytes, now_us: int) -> tuple[bytes, int]:
+        """Answer of `POST /v1/score` and the number of deals in it."""
+        request = parse_score_request(body, self.known, now_us)
+        return dumps(self.score_answer(request)), len(request.deals)
+
+    def forecast(self, body: bytes, now_us: int) -> tuple[bytes, int]:
+        """Answer of `POST /v1/forecast` and the number of deals in it."""
+        request = parse_forecast_request(body, self.known, now_us)
+        return dumps(self.forecast_answer(request)), len(request.deals)
+
+    def model(self) -> bytes:
+        """Answer of `GET /v1/model`."""
+        models, manifest = self.bundle.models, self.bundle.manifest
+        return dumps(
+            {
+                "model": self._ref(),
+                "rung": manifest["rung"],
+                "stages": models.stages.to_json(),
+                "reporting_currency": models.money.reporting,
+                "currencies": sorted(models.money.currencies),
+                "metrics": manifest["metrics"],
+                "counts": manifest["counts"],
+                "data_fingerprint": manifest["data_fingerprint"],
+                "limits": {"deals": MAX_DEALS, "body_bytes": MAX_BODY},
+            }
+        )
+
+    def openapi(self) -> bytes:
+        """Answer of `GET /docs.json`."""
+        pipeline, stages = self.example_stages()
+        return dumps(
+            specification(example_score_request(stages, pipeline), example_forecast_request(stages, pipeline))
+        )
+
+    def warm_up(self) -> None:
+        """Answer a few requests: the first calls of pandas cost a hundred times the later ones."""
+        pipeline, stages = self.example_stages()
+        example = example_forecast_request(stages, pipeline)
+        now_us = moment_us(example["as_of"])
+        for _ in range(3):
+            self.score(dumps(example_score_request(stages, pipeline)), now_us)
+        self.forecast(dumps(example), now_us)
+
+    # -- pure parts ---------------------------------------------------------------------------------------
+
+    def score_answer(self, request: ScoreRequest) -> dict[str, Any]:
+        """Scores in the order of the request; closed deals are named, not scored."""
+        history = self._history(request.deals)
+        deal = history.open_deals(request.as_of_us)
+        as_of = to_timestamp(request.as_of_us)
+        with _period_refused():
+            scores = score_arrays(
+                history, self.bundle, deal, as_of, period=request.period, reasons=request.reasons
+            )
+        found = rows(scores, moments=("as_of",), json_texts=("reasons",))
+        by_id = {row["deal_id"]: row for row in found}
+        return {
+            "model": self._ref(),
+            "as_of": moment(request.as_of_us),
+            "scores": [by_id[sent["deal_id"]] for sent in request.deals if sent["deal_id"] in by_id],
+            "skipped": _closed(history, request),
+        }
+
+    def forecast_answer(self, request: ForecastRequest) -> dict[str, Any]:
+        """Bookings of the period by company, region, team and user.
+
+        A deal won in the period counts as booked whether it comes in `booked` or, with its events, in
+        `deals`; one that comes in both counts once, as `booked` has it.
+        """
+        history = self._history(request.deals)
+        deal = history.open_deals(request.as_of_us)
+        as_of = to_timestamp(request.as_of_us)
+        with _period_refused():
+            scores = score_deals(history, self.bundle, deal, as_of, period=request.period, reasons=0)
+        inputs = period_inputs(history, self.bundle, as_of, request.period, scores)
+        stated = self._booked(request)
+        found = inputs.booked[~inputs.booked["deal_id"].isin(stated["deal_id"])]
+        inputs = replace(inputs, booked=pd.concat([stated, found], ignore_index=True))
+        users = _frame("users", request.users).assign(
+            active=[row["active"] is not False for row in request.users]
+        )
+        quotas = _frame("quotas", request.quotas).assign(
+            amount=np.array([row["amount"] for row in request.quotas], dtype=np.float64)
+        )
+        bookings = roll_up(inputs, users, quotas, self.bundle.models.money)
+        return {
+            "model": self._ref(),
+            "as_of": moment(request.as_of_us),
+            "period": request.period.label,
+            "bookings": rows(columns_of(bookings.table), moments=("as_of",)),
+            "unconverted": bookings.unconverted,
+            "skipped": _closed(history, request),
+        }
+
+    def _history(self, deals: list[dict[str, Any]]) -> History:
+        models = self.bundle.models
+        return History.from_request(deals, stages=models.stages, money=models.money)
+
+    def _booked(self, request: ForecastRequest) -> pd.DataFrame:
+        """The booked deals of the request in the reporting currency, at the rate of the day of winning."""
+        money, booked = self.bundle.models.money, request.booked
+        at_us = np.array([row["closed_at"] or request.as_of_us for row in booked], dtype=np.int64)
+        amount = np.array([row["amount"] for row in booked], dtype=np.float64)
+        rate = money.rate(money.codes([row["currency"] for row in booked]), at_us)
+        return pd.DataFrame(
+            {
+                "deal_id": pd.array([row["deal_id"] for row in booked], dtype="str"),
+                "owner_id": pd.array([row["owner_id"] for row in booked], dtype="str"),
+                "amount": amount * rate,
+            }
+        )
+
+    def _ref(self) -> dict[str, str]:
+        return {"bundle": self.bundle.id, "trained_until": moment(self.trained_until_us)}
+
+    def example_stages(self) -> tuple[str, tuple[str, str]]:
+        """A pipeline and its first two open stages (the same one twice where it has only one)."""
+        stages = self.bundle.models.stages
+        first = next(code for code in range(len(stages)) if stages.kind[code] == OPEN)
+        pipeline = stages.pipeline[first]
+        names = [
+            stages.stage[code]
+            for code in range(len(stages))
+            if stages.pipeline[code] == pipeline and stages.kind[code] == OPEN
+        ]
+        return pipeline, (names[0], names[min(1, len(names) - 1)])
+
+
+def _closed(history: History, request: ScoreRequest | ForecastRequest) -> list[dict[str, str]]:
+    """Deals of the request that are won or lost already, in order of their id."""
+    every = np.arange(len(history))
+    kind = history.stages.kind[history.stage(every, np.full(len(every), request.as_of_us))]
+    return [
+        {"deal_id": str(history.deal_ids[at]), "reason": "won" if kind[at] == WON else "lost"}
+        for at in np.flatnonzero(kind != OPEN)
+    ]
+
+
+def _frame(table: str, found: list[dict[str, Any]]) -> pd.DataFrame:
+    """The text columns of a small list, as the tables of a data folder have them."""
+    columns = _TEXT_COLUMNS[table]
+    return pd.DataFrame({name: pd.array([row[name] for row in found], dtype="str") for name in columns})
+
+
+@contextmanager
+def _period_refused() -> Iterator[None]:
+    """Turn the two things that can be wrong with a well-formed period, seen from as_of, into a Refusal."""
+    reasons = {
+        "past_period": "ended before as_of; ask for a later one",
+        "beyond_horizon_cap": "lies more than two years ahead; ask for a nearer one",
+    }
+    try:
+        yield
+    except UsageError as error:
+        if error.code not in reasons:
+            raise
+        raise Refusal(400, error.code, reasons[error.code], field="period") from None

@@ -1,0 +1,306 @@
+"""From the bytes of a request to what will be computed: pure functions, no transport, no clock of their own.
+
+What is checked where: `strict_json` the text, `values` single values, `deals` a deal by itself, and here
+everything that needs the whole request: its keys, its size, the as-of moment, ids that come twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from forecast.errors import UsageError
+from forecast.periods import Period
+from forecast.service.catalogue import Catalogue
+from forecast.service.deals import parse_deal
+from forecast.service.refusals import Invalid, Refusal
+from forecast.service.strict_json import loads
+from forecast.service.values import (
+    Check,
+    amount,
+    boolean,
+    choice,
+    identifier,
+    label,
+    moment_us,
+    only,
+    optional,
+    target,
+)
+
+__all__ = [
+    "LEVELS",
+    "MAX_DEALS",
+    "MAX_REASONS",
+    "MAX_ROWS",
+    "ForecastRequest",
+    "ScoreRequest",
+    "parse_forecast_request",
+    "parse_score_request",
+]
+
+MAX_DEALS: Final = 10_000
+MAX_ROWS: Final = 50_000  # of users, quotas and booked deals each
+MAX_REASONS: Final = 20
+DEFAULT_REASONS: Final = 5
+LEVELS: Final = ("user", "team", "region", "company")
+
+# A CRM's clock may run a little ahead of ours: what it recorded a moment ago must not count as the future.
+_CLOCK_SKEW_US: Final = 5 * 60 * 1_000_000
+_YEAR_US: Final = 366 * 86_400 * 1_000_000
+
+_USER: Final[dict[str, Check]] = {
+    "user_id": identifier,
+    "name": optional(label),
+    "team": optional(label),
+    "region": optional(label),
+    "manager_id": optional(label),
+    "email": optional(label),
+    "active": optional(boolean),
+}
+_QUOTA: Final[dict[str, Check]] = {
+    "level": choice(LEVELS),
+    "entity": identifier,
+    "period": identifier,
+    "amount": target,
+    "currency": optional(identifier),
+}
+_QUOTA_KEY: Final = ("level", "entity", "period")
+_BOOKED: Final[dict[str, Check]] = {
+    "deal_id": optional(identifier),
+    "owner_id": optional(identifier),
+    "amount": optional(amount),
+    "currency": optional(identifier),
+    "closed_at": optional(moment_us),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRequest:
+    """Deals to be scored as known before `as_of_us`.
+
+    deals : in the order of the request, shaped for `History.from_request`, without anything from as_of on
+    period : asks for P(won within it) beside the other columns
+    reasons : how many to name for each deal
+    """
+
+    as_of_us: int
+    deals: list[dict[str, Any]]
+    period: Period | None
+    reasons: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastRequest:
+    """Open deals, what is booked already, and the users and quotas to add them up by."""
+
+    as_of_us: int
+    period: Period
+    deals: list[dict[str, Any]]
+    users: list[dict[str, Any]]
+    quotas: list[dict[str, Any]]
+    booked: list[dict[str, Any]]
+
+
+def parse_score_request(body: bytes, known: Catalogue, now_us: int) -> ScoreRequest:
+    """Read the body of `POST /v1/score`.
+
+    now_us : the moment of the request, for an as_of that is not given
+    Raises Refusal: 400 with code, field and row, or 413 `too_many_deals`.
+    """
+    raw = _top(body, {"as_of", "deals", "period", "reasons"})
+    given_us = _as_of(raw.get("as_of"), now_us)
+    period = None if raw.get("period") is None else _period(raw["period"])
+    reasons = raw.get("reasons", DEFAULT_REASONS)
+    if type(reasons) is not int or not 0 <= reasons <= MAX_REASONS:
+        raise Refusal(
+            400, "out_of_range", f"expected a whole number from 0 to {MAX_REASONS}", field="reasons"
+        )
+    deals = _deals(raw.get("deals"), known)
+    as_of_us = given_us if given_us is not None else _now(deals, now_us)
+    return ScoreRequest(
+        as_of_us, [_as_known(d, row, as_of_us) for row, d in enumerate(deals)], period, reasons
+    )
+
+
+def parse_forecast_request(body: bytes, known: Catalogue, now_us: int) -> ForecastRequest:
+    """Read the body of `POST /v1/forecast`; see `parse_score_request`.
+
+    A field of a list other than `deals` is named with its list, e.g. `quotas.amount`.
+    """
+    raw = _top(body, {"as_of", "period", "deals", "users", "quotas", "booked"})
+    given_us = _as_of(raw.get("as_of"), now_us)
+    if raw.get("period") is None:
+        raise Refusal(400, "missing", "is required, e.g. 2026Q1", field="period")
+    period = _period(raw["period"])
+    deals = _deals(raw.get("deals"), known)
+    as_of_us = given_us if given_us is not None else _now(deals, now_us)
+
+    def quota_fits(quota: dict[str, Any]) -> None:
+        _known_currency(quota, known)
+        try:
+            Period.parse(quota["period"])
+        except UsageError:
+            raise Invalid("bad_period", "expected 2026Q1, 2026-01 or 2026", ".period") from None
+
+    def booking_fits(booking: dict[str, Any]) -> None:
+        _known_currency(booking, known)
+        closed_us = booking.get("closed_at")
+        if closed_us is None:
+            return
+        if closed_us >= as_of_us:
+            raise Invalid("after_as_of", "lies after as_of, so it cannot be known yet", ".closed_at")
+        if not period.start_us <= closed_us < period.end_us:
+            raise Invalid("outside_period", "lies outside the period that is asked for", ".closed_at")
+
+    return ForecastRequest(
+        as_of_us,
+        period,
+        [_as_known(deal, row, as_of_us) for row, deal in enumerate(deals)],
+        _rows(raw, "users", _USER, ("user_id",), lambda _: None, unique=("user_id",)),
+        _rows(raw, "quotas", _QUOTA, ("level", "entity", "period", "amount"), quota_fits, unique=_QUOTA_KEY),
+        _rows(raw, "booked", _BOOKED, ("owner_id", "amount"), booking_fits, unique=("deal_id",)),
+    )
+
+
+# -- the whole request --------------------------------------------------------------------------------------
+
+
+def _top(body: bytes, keys: set[str]) -> dict[str, Any]:
+    raw = loads(body)
+    if type(raw) is not dict:
+        raise Refusal(400, "not_an_object", "the body is a JSON object with the key deals")
+    try:
+        only(keys, raw)
+    except Invalid as invalid:
+        raise invalid.refusal(None, None) from None
+    return raw
+
+
+def _as_of(value: Any, now_us: int) -> int | None:
+    if value is None:
+        return None
+    try:
+        at_us = moment_us(value)
+    except Invalid as invalid:
+        raise invalid.refusal("as_of", None) from None
+    if at_us > now_us + _YEAR_US:
+        raise Refusal(
+            400, "out_of_range", "lies more than a year ahead of the service's clock", field="as_of"
+        )
+    return at_us
+
+
+def _period(value: Any) -> Period:
+    try:
+        return Period.parse(identifier(value))
+    except (Invalid, UsageError):
+        raise Refusal(400, "bad_period", "expected 2026Q1, 2026-01 or 2026", field="period") from None
+
+
+def _deals(raw: Any, known: Catalogue) -> list[dict[str, Any]]:
+    if raw is None:
+        raise Refusal(400, "missing", "is required: a list of deals", field="deals")
+    if type(raw) is not list:
+        raise Refusal(400, "not_a_list", "expected a list of deals", field="deals")
+    if len(raw) > MAX_DEALS:
+        raise Refusal(413, "too_many_deals", f"at most {MAX_DEALS} deals in a request", field="deals")
+    deals, seen = [], set()
+    for row, item in enumerate(raw):
+        deal = parse_deal(item, row, known)
+        if deal["deal_id"] in seen:
+            raise Refusal(400, "duplicate_deal", "comes twice in this request", field="deal_id", row=row)
+        seen.add(deal["deal_id"])
+        deals.append(deal)
+    return deals
+
+
+def _now(deals: list[dict[str, Any]], now_us: int) -> int:
+    """The default as-of: now, or just after the newest entry if the sender's clock runs a little ahead."""
+    horizon_us = now_us + _CLOCK_SKEW_US
+    latest_us = now_us - 1
+    for deal in deals:
+        for at_us in (
+            deal["created_at"],
+            *(event["recorded_at"] for event in deal["events"]),
+            *(activity["occurred_at"] for activity in deal["activities"]),
+        ):
+            if latest_us < at_us <= horizon_us:
+                latest_us = at_us
+    return latest_us + 1
+
+
+def _as_known(deal: dict[str, Any], row: int, as_of_us: int) -> dict[str, Any]:
+    """The deal without its future: known is what was recorded before as_of."""
+    if deal["created_at"] >= as_of_us:
+        raise Refusal(
+            400, "after_as_of", "lies after as_of: the deal is not known yet", field="created_at", row=row
+        )
+    events = [event for event in deal["events"] if event["recorded_at"] < as_of_us]
+    if not any(event["field"] == "stage" for event in events):
+        raise Refusal(
+            400, "no_stage_event", "hold no stage of the deal recorded before as_of", field="events", row=row
+        )
+    activities = [activity for activity in deal["activities"] if activity["occurred_at"] < as_of_us]
+    return {**deal, "events": events, "activities": activities}
+
+
+# -- the smaller lists of a forecast ------------------------------------------------------------------------
+
+
+def _rows(
+    raw: dict[str, Any],
+    name: str,
+    columns: dict[str, Check],
+    required: tuple[str, ...],
+    fits: Callable[[dict[str, Any]], None],
+    *,
+    unique: tuple[str, ...],
+) -> list[dict[str, Any]]:
+    """Check one list of flat rows; every column of `columns` is present in what comes back.
+
+    fits : raises Invalid for a row that is wrong as a whole
+    unique : columns that name a row; a row that leaves the first of them unknown may come again
+    """
+    rows = raw.get(name)
+    if rows is None:
+        return []
+    if type(rows) is not list:
+        raise Refusal(400, "not_a_list", "expected a list", field=name)
+    if len(rows) > MAX_ROWS:
+        raise Refusal(413, "too_many_rows", f"at most {MAX_ROWS} rows in one list", field=name)
+    found: list[dict[str, Any]] = []
+    seen: set[tuple[Any, ...]] = set()
+    key: str | None = None
+    for row, item in enumerate(rows):
+        try:
+            key = None
+            if type(item) is not dict:
+                raise Invalid("not_an_object", "a row is a JSON object")
+            only(columns, item)
+            for key in required:
+                if key not in item:
+                    raise Invalid("missing", "is required")
+            checked: dict[str, Any] = dict.fromkeys(columns)
+            for key, value in item.items():
+                checked[key] = columns[key](value)
+            key = unique[0] if len(unique) == 1 else None
+            name_of = tuple(checked[column] for column in unique)
+            if name_of[0] is not None:
+                if name_of in seen:
+                    raise Invalid("duplicate", "comes twice in this list")
+                seen.add(name_of)
+            key = None
+            fits(checked)
+        except Invalid as invalid:
+            raise invalid.refusal(f"{name}.{key}" if key else name, row) from None
+        found.append(checked)
+    return found
+
+
+def _known_currency(row: dict[str, Any], known: Catalogue) -> None:
+    if row.get("currency") is not None and row["currency"] not in known.currencies:
+        raise Invalid(
+            "unknown_currency", "has no exchange rate in this bundle; GET /v1/model lists them", ".currency"
+        )

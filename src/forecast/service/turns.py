@@ -1,0 +1,91 @@
+"""Who computes when: small requests at once, large ones one by one beside them, too many are sent away.
+
+A request takes its turn only after its body has arrived, so a slow sender holds up nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+import anyio.to_thread
+from anyio import CapacityLimiter
+
+from forecast.service.refusals import Refusal
+
+__all__ = ["SMALL_BODY", "Turns"]
+
+T = TypeVar("T")
+
+# Up to here (about ten deals) a request is computed on the event loop itself: a thread would cost more than
+# it saves. Beyond, it runs in one worker thread, and probes and small requests go on meanwhile.
+SMALL_BODY: Final = 32 * 1024
+
+
+@dataclass
+class _Lane:
+    """A queue with a bound: `waiting` counts those in turn and those before it."""
+
+    bound: int
+    retry_after_s: int
+    waiting: int = 0
+    gate: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """A place in the queue; Refusal 429 if there is none."""
+        if self.waiting >= self.bound:
+            raise Refusal(
+                429,
+                "too_many_requests",
+                "too many requests are waiting; try again later",
+                headers={"retry-after": str(self.retry_after_s)},
+            )
+        self.waiting += 1
+        try:
+            yield
+        finally:
+            self.waiting -= 1
+
+
+class Turns:
+    """Two lanes of one process; see the module.
+
+    patience_s : how long a large request waits for its turn
+    """
+
+    def __init__(self, *, small: int = 16, large: int = 4, patience_s: float = 30.0) -> None:
+        self._small = _Lane(small, retry_after_s=1)
+        self._large = _Lane(large, retry_after_s=3)
+        self._patience_s = patience_s
+        self._thread = CapacityLimiter(1)
+
+    async def run(self, work: Callable[[bytes], T], body: bytes) -> T:
+        """The result of `work(body)`; Refusal 429 or 503 with Retry-After if others take too long."""
+        if len(body) > SMALL_BODY:
+            return await self._run_large(work, body)
+        with self._small.place():
+            async with self._small.gate:
+                # Requests that arrived together must all be counted before the first one computes.
+                await asyncio.sleep(0)
+                return work(body)
+
+    async def _run_large(self, work: Callable[[bytes], T], body: bytes) -> T:
+        with self._large.place():
+            try:
+                async with asyncio.timeout(self._patience_s):
+                    await self._large.gate.acquire()
+            except TimeoutError:
+                raise Refusal(
+                    503,
+                    "busy",
+                    "larger requests than usual are being worked on; try again later",
+                    headers={"retry-after": str(self._large.retry_after_s)},
+                ) from None
+            try:
+                return await anyio.to_thread.run_sync(work, body, limiter=self._thread)
+            finally:
+                self._large.gate.release()

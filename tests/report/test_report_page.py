@@ -1,0 +1,231 @@
+"""The page itself: safe to open, whole in one file, in one language, honest when there is little to say."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from forecast.bundle import Bundle, load_bundle
+from forecast.outlook import Outlook
+from forecast.report import collect_facts, render
+from forecast.report.words import load_words
+from forecast.tables import Tables
+from report_cases import STAGES, company, only_deals, outlook_of, with_amounts, without
+
+ATTACK = "\"><script>alert(1)</script><img src=x onerror=alert(1)>{{7*7}}'"
+VOID = {"meta", "link", "br", "hr", "img", "input", "col"}
+
+
+class Page(HTMLParser):
+    """Elements, their attributes, and the text a reader sees; fails on tags that do not match."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.feed(html)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in ("style", "title"):
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def bundle(trained_bundle: Path) -> Bundle:
+    return load_bundle(trained_bundle)
+
+
+@pytest.fixture(scope="module")
+def html(sample_outlook: Outlook) -> str:
+    return render(json.loads(json.dumps(collect_facts(sample_outlook))))
+
+
+@pytest.fixture(scope="module")
+def italian(sample_outlook: Outlook) -> str:
+    return render(collect_facts(sample_outlook, "it"))
+
+
+# -- safe and whole ---------------------------------------------------------------------------------------
+
+
+def test_nothing_is_loaded_and_nothing_runs(html: str) -> None:
+    page = Page(html)
+    tags = {tag for tag, _ in page.elements}
+    assert not tags & {"script", "link", "img", "iframe", "object", "embed", "form", "base", "image", "use"}
+    names = {name for _, attributes in page.elements for name in attributes}
+    assert not {name for name in names if name.startswith("on")} | names & {
+        "src",
+        "srcset",
+        "style",
+        "action",
+    }
+    links = [attributes["href"] for _, attributes in page.elements if "href" in attributes]
+    assert links
+    assert all(link is not None and link.startswith("#") for link in links)
+    assert set(re.findall(r"https?://[^\"'\s<)]+", html)) == {"http://www.w3.org/2000/svg"}
+    assert "url(" not in html
+    assert "@import" not in html
+
+
+def test_links_inside_the_page_lead_somewhere(html: str) -> None:
+    page = Page(html)
+    places = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(places) == len(set(places))
+    assert {attributes["href"] for attributes in page.all("a")} <= {f"#{place}" for place in places}
+
+
+def test_the_content_policy_allows_this_style_sheet_only(html: str) -> None:
+    (policy,) = [meta["content"] for meta in Page(html).all("meta") if meta.get("http-equiv")]
+    style = html[html.index("<style>") + len("<style>") : html.index("</style>")]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert policy == f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+
+
+def test_names_from_outside_never_become_elements(bundle: Bundle, html: str) -> None:
+    tables = company()
+    rename = dict.fromkeys(["F1", "S1"]) | {"F1": f"F1{ATTACK}", "S1": f"S1{ATTACK}"}
+    hostile = company(
+        stages=STAGES.assign(label=STAGES["label"] + ATTACK + "\x0b"),
+        deals=tables.deals.replace({"deal_id": rename}).assign(
+            account_id=ATTACK, owner_id=ATTACK, source=ATTACK
+        ),
+        deal_events=tables.deal_events.replace({"deal_id": rename}),
+        activities=tables.activities.replace({"deal_id": rename}),
+        users=tables.users.assign(
+            user_id=[ATTACK, "x"], name=ATTACK, team=[ATTACK, "y"], region=[ATTACK, "z"]
+        ),
+        quotas=without(tables, "quotas").quotas,
+    )
+    page = Page(render(collect_facts(outlook_of(hostile, bundle))))
+    assert {tag for tag, _ in page.elements} <= {tag for tag, _ in Page(html).elements}
+    assert not {name for _, attributes in page.elements for name in attributes if name.startswith("on")}
+    assert "<script>alert(1)</script>" in page.text  # as text, for everybody to see
+    assert "{{7*7}}" in page.text
+
+
+def test_an_email_is_nobodys_business(html: str) -> None:
+    assert "@" not in Page(html).text
+
+
+# -- readable ---------------------------------------------------------------------------------------------
+
+
+def test_every_picture_says_what_it_shows(html: str) -> None:
+    for picture in Page(html).all("svg"):
+        spoken = picture.get("role") == "img" and picture.get("aria-label")
+        assert spoken or picture.get("aria-hidden") == "true"
+
+
+def test_one_heading_answers_the_question(html: str) -> None:
+    assert len(Page(html).all("h1")) == 1
+    assert re.search(r"<h1><strong>€[\d.,]+[kM]?</strong> expected, \d+% of quota</h1>", html)
+    assert Page(html).all("html") == [{"lang": "en"}]
+
+
+def test_italian_throughout(italian: str, html: str) -> None:
+    page = Page(italian)
+    assert page.all("html") == [{"lang": "it"}]
+    english, words = load_words("en"), load_words("it")
+    # Every whole English sentence of three words or more that is not the same in Italian.
+    sentences = {
+        part.strip(" .:;,()*")
+        for key, text in english.items()
+        if words[key] != text
+        for part in re.split(r"\{\w+\}|\*\*", text)
+    }
+    spoken = " ".join(
+        [page.text, *(svg["aria-label"] or "" for svg in page.all("svg") if "aria-label" in svg)]
+    )
+    assert not {s for s in sentences if len(s.split()) >= 3 and s in spoken}
+    assert re.search(r"\d{1,3}\.\d{3}", page.text)
+    assert not re.search(r"\d,\d{3}\b", page.text)
+    assert "gen 2026" in page.text.replace("\u00a0", " ")
+    assert "Jan" not in page.text
+
+
+def test_the_footer_says_what_it_was_made_from(html: str, sample_outlook: Outlook) -> None:
+    text = Page(html).text.replace("\u00a0", " ")
+    for part in (
+        "1 Jan 2026, 00:00 UTC",
+        sample_outlook.bundle.id,
+        sample_outlook.tables.fingerprint,
+        "seed = 1",
+        "quarantine not checked",
+        "Forecast 0",
+    ):
+        assert part in text
+
+
+# -- honest -----------------------------------------------------------------------------------------------
+
+OPEN = ["S1", "F1", "R1", "N1"]
+CASES: dict[str, tuple[Callable[[], Tables], str | None]] = {
+    "no quotas": (lambda: without(company(), "quotas"), "There is no company quota for this period"),
+    "no closed deals": (lambda: only_deals(company(), ["F1", "N1"]), "so there is no funnel yet"),
+    "no open deals": (lambda: only_deals(company(), ["W1", "W2", "L1"]), "No deal is open"),
+    "one deal": (lambda: only_deals(company(), ["F1"]), None),
+    "no users": (lambda: without(company(), "users", "quotas"), "bruno (not in users)"),
+    "users only": (lambda: without(company(), "quotas", "activities"), None),
+    "unknown owner": (
+        lambda: replace(company(), users=company().users.iloc[:1], quotas=company().quotas.iloc[:0]),
+        "Nobody known",
+    ),
+    "one user": (
+        lambda: replace(only_deals(company(), ["W1", "S1"]), users=company().users.iloc[:1]),
+        "Ana Rossi",
+    ),
+    "zero amounts": (lambda: with_amounts(company(), 0.0), None),
+    "unknown amounts": (lambda: with_amounts(company(), float("nan")), "have no known amount"),
+    "negative amounts": (lambda: with_amounts(company(), -500.0), None),
+    "no exchange rate": (
+        lambda: replace(company(), deals=company().deals.assign(currency="XXX")),
+        "without an exchange rate",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_little_data_gives_an_honest_page(name: str, bundle: Bundle) -> None:
+    make, expected = CASES[name]
+    outlook = outlook_of(make(), bundle)
+    texts = [Page(render(collect_facts(outlook, locale))).text for locale in ("en", "it")]
+    for text in texts:
+        assert not re.search(r"\b(nan|None|inf|undefined|NaT)\b", text)
+    if expected is not None:
+        assert expected in texts[0]
+
+
+def test_quarantined_rows_are_counted_by_table(sample_outlook: Outlook) -> None:
+    facts: dict[str, Any] = collect_facts(sample_outlook, compare_days=None)
+    facts["provenance"]["quarantined"] = {"deals": 2, "quotas": 1200}
+    text = Page(render(facts)).text
+    assert "1,202 rows in quarantine (deals 2, quotas 1,200)" in text
