@@ -59,7 +59,7 @@ def compare(simulation: Simulation, settings: FitSettings) -> pd.DataFrame:
     """One row a forecaster, `truth` last: distance from the truth, scores, cost.
 
     Columns forecaster, mae_30d, mae_90d, mae_180d, brier_90d, auc_90d, fit_seconds, predict_ms (CPU time; the
-    last per 1,000 deals).
+    last per 1,000 deals). `attrs["asked"]` is the number of deals asked about.
     """
     history = History.from_tables(simulation.tables)
     until_us = as_of_us(simulation.until)
@@ -96,7 +96,7 @@ def compare(simulation: Simulation, settings: FitSettings) -> pd.DataFrame:
     at_90 = scores[scores["horizon_days"] == 90].pivot_table(
         index="forecaster", columns="metric", values="value", sort=False
     )
-    return pd.DataFrame(
+    table = pd.DataFrame(
         [
             {
                 "forecaster": name,
@@ -109,6 +109,8 @@ def compare(simulation: Simulation, settings: FitSettings) -> pd.DataFrame:
             for name, p in predictions.items()
         ]
     )
+    table.attrs["asked"] = len(asked)
+    return table
 
 
 def _labels() -> dict[str, str]:
@@ -152,7 +154,10 @@ def main(deals: int, seed: int, markdown: Path | None) -> None:
         shown.add_column(heading, justify="right", no_wrap=True)
     for cells in _cells(table):
         shown.add_row(*cells, style="bold" if cells[0] == "this model" else None)
-    about = f"{deals:,} deals, seed {seed}; peak memory {peak_gigabytes():.1f} GB; {machine()}"
+    about = (
+        f"{deals:,} deals, seed {seed}; {table.attrs['asked']:,} questions; "
+        f"peak memory {peak_gigabytes():.1f} GB; {machine()}"
+    )
     console.print(shown)
     console.print(about)
     if markdown is not None:

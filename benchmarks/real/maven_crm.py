@@ -73,7 +73,7 @@ def adapt(pipeline: pd.DataFrame, products: pd.DataFrame, teams: pd.DataFrame) -
     _refuse_unknown(product, set(products["product"]), "product")
     price = product.map(price_list(products))
     engaged_at, closed_at = _noon(dated["engage_date"]), _noon(dated["close_date"])
-    seen_at = engaged_at.clip(lower=_COMPLETE_FROM)
+    seen_at = engaged_at.where(engaged_at >= _COMPLETE_FROM, _COMPLETE_FROM)
     outcome = dated["deal_stage"].map(_OUTCOME)
     won, closed = outcome == "won", outcome.notna()
     value = dated["close_value"].astype("float64")

@@ -32,7 +32,15 @@ from forecast.models import FittedModels
 from forecast.periods import to_timestamp
 from forecast.tables import write_bytes
 
-__all__ = ["FORMAT", "Bundle", "check_bundle_folder", "load_bundle", "resolve_bundle", "set_current", "write_bundle"]
+__all__ = [
+    "FORMAT",
+    "Bundle",
+    "check_bundle_folder",
+    "load_bundle",
+    "resolve_bundle",
+    "set_current",
+    "write_bundle",
+]
 
 FORMAT: Final = 1
 _MANIFEST: Final = "manifest.json"
@@ -76,7 +84,11 @@ def check_bundle_folder(folder: Path) -> None:
             f"bundle name {folder.name[:40]!r} is not usable; take lower-case letters, digits, - and _",
             code="bad_bundle_name",
         )
-    if folder.exists() and not (folder / _MANIFEST).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+    if (
+        folder.exists()
+        and not (folder / _MANIFEST).is_file()
+        and (not folder.is_dir() or any(folder.iterdir()))
+    ):
         raise OutputError(f"{folder} exists and is no bundle; choose another name", code="not_a_bundle")
 
 
@@ -123,7 +135,9 @@ def write_bundle(
             os.rename(stage, folder)
     except OSError as error:
         shutil.rmtree(stage, ignore_errors=True)
-        raise OutputError(f"cannot write bundle {folder}: {error.strerror}", code="bundle_not_written") from error
+        raise OutputError(
+            f"cannot write bundle {folder}: {error.strerror}", code="bundle_not_written"
+        ) from error
     return hashlib.sha256(encoded).hexdigest()
 
 
@@ -165,7 +179,7 @@ def load_bundle(path: Path | str) -> Bundle:
     manifest = _parse(folder / _MANIFEST, encoded)
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise BundleError(
-            f"{folder / _MANIFEST} is not a manifest of format {FORMAT}; train the bundle again with this version",
+            f"{folder / _MANIFEST} is no manifest of format {FORMAT}; train the bundle again with this version",
             code="bad_format",
         )
     listed = manifest.get("files")
@@ -193,7 +207,9 @@ def _encode(content: Any) -> bytes:
 def _read(path: Path) -> bytes:
     try:
         if path.is_symlink() or not path.is_file():
-            raise BundleError(f"{path} is missing or no regular file; the bundle is incomplete", code="missing_file")
+            raise BundleError(
+                f"{path} is missing or no regular file; the bundle is incomplete", code="missing_file"
+            )
         if path.stat().st_size > _MOST_BYTES:
             raise BundleError(f"{path} is larger than any bundle file", code="too_large")
         return path.read_bytes()
@@ -223,10 +239,7 @@ def _parse(path: Path, content: bytes) -> Any:
 
 def _golden_of(models: FittedModels) -> list[dict[str, Any]]:
     """Made-up rows of the model's own inputs and what they score: one per open stage."""
-    return [
-        {"stage": code, "won": scores}
-        for code, scores in zip(*_golden_scores(models), strict=True)
-    ]
+    return [{"stage": code, "won": scores} for code, scores in zip(*_golden_scores(models), strict=True)]
 
 
 def _golden_scores(models: FittedModels) -> tuple[list[int], list[list[float]]]:
@@ -243,7 +256,9 @@ def _golden_scores(models: FittedModels) -> tuple[list[int], list[list[float]]]:
             "created_at": created_us,
             "amount": 10_000.0,
             "budget": 1.0,
-            "expected_close_on": to_timestamp(models.trained_until_us + 30 * 86_400_000_000).date().isoformat(),
+            "expected_close_on": to_timestamp(models.trained_until_us + 30 * 86_400_000_000)
+            .date()
+            .isoformat(),
             "events": [
                 {
                     "field": "stage",
@@ -251,7 +266,9 @@ def _golden_scores(models: FittedModels) -> tuple[list[int], list[list[float]]]:
                     "recorded_at": created_us + 86_400_000_000,
                 }
             ],
-            "activities": [{"occurred_at": created_us + 20 * 86_400_000_000, "kind": "call", "direction": "in"}],
+            "activities": [
+                {"occurred_at": created_us + 20 * 86_400_000_000, "kind": "call", "direction": "in"}
+            ],
         }
         for code in codes
     ]
@@ -269,9 +286,13 @@ def _check_golden(folder: Path, bundle: Bundle) -> None:
     _codes, scores = _golden_scores(bundle.models)
     stored = [row["won"] for row in bundle.golden]
     if len(stored) != len(scores) or not np.allclose(
-        np.array(stored, dtype=np.float64).reshape(-1), np.array(scores).reshape(-1), rtol=0, atol=_GOLDEN_TOLERANCE
+        np.array(stored, dtype=np.float64).reshape(-1),
+        np.array(scores).reshape(-1),
+        rtol=0,
+        atol=_GOLDEN_TOLERANCE,
     ):
         raise BundleError(
-            f"{folder}/golden.json: this installation does not reproduce the stored scores; train the bundle again",
+            f"{folder}/golden.json: this installation does not reproduce the stored scores; "
+            "train the bundle again",
             code="golden_mismatch",
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from io import StringIO
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -58,7 +59,10 @@ def tables() -> Tables:
 def told(tables: Tables, deal_id: str, field: str) -> list[tuple[str, str]]:
     events = tables.deal_events
     events = events[(events["deal_id"] == deal_id) & (events["field"] == field)]
-    return [(f"{row.recorded_at:%m-%d %H:%M}", row.value) for row in events.itertuples()]
+    return [
+        (f"{at:%m-%d %H:%M}", str(value))
+        for at, value in zip(events["recorded_at"], events["value"], strict=True)
+    ]
 
 
 def test_a_case_declined_before_it_was_preaccepted_is_no_deal(tables: Tables) -> None:
@@ -94,6 +98,17 @@ def test_the_owner_is_a_person_and_never_who_entered_the_outcome(tables: Tables)
     assert told(tables, "3", "owner_id") == [("10-29 21:30", "10889")]
     assert told(tables, "4", "owner_id") == []
     assert set(tables.users["user_id"]) == {"10862", "10889", "11049"}
+
+
+def test_an_owner_of_later_does_not_show_before(tables: Tables) -> None:
+    """The deals table names today's owner, as an export does; the history must not."""
+    assert tables.deals.set_index("deal_id").loc["2", "owner_id"] == "10862"
+    history = History.from_tables(tables)
+    deal = history.index_of(["2"])
+    moments = [as_of_us(pd.Timestamp(text)) for text in ("2011-10-01T09:00Z", "2011-10-10T10:00Z")]
+    before, between = (history.owner(deal, np.array([moment])) for moment in moments)
+    assert history.vocabulary("owner_id").take(before)[0] is None
+    assert history.vocabulary("owner_id").take(between)[0] == "11049"
 
 
 def test_work_counts_once_when_it_starts_and_not_after_the_outcome(tables: Tables) -> None:

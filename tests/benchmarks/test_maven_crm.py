@@ -5,6 +5,7 @@ from __future__ import annotations
 from io import StringIO
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -39,7 +40,10 @@ def tables() -> Tables:
 
 def events_of(tables: Tables, deal_id: str) -> list[tuple[str, str, str]]:
     events = tables.deal_events[tables.deal_events["deal_id"] == deal_id]
-    return [(f"{row.recorded_at:%Y-%m-%d %H}", row.field, row.value) for row in events.itertuples()]
+    return [
+        (f"{at:%Y-%m-%d %H}", str(field), str(value))
+        for at, field, value in zip(events["recorded_at"], events["field"], events["value"], strict=True)
+    ]
 
 
 def test_a_deal_without_a_date_is_left_out_and_ids_stay_as_written(tables: Tables) -> None:
@@ -83,8 +87,8 @@ def test_before_its_closing_a_won_deal_shows_the_list_price(tables: Tables) -> N
     won = history.index_of(["W0000001"])
     before = as_of_us(pd.Timestamp("2017-03-31", tz="UTC"))
     after = as_of_us(pd.Timestamp("2017-04-01", tz="UTC"))
-    assert history.amount(won, before) == 4821.0
-    assert history.amount(won, after) == 4514.0
+    assert history.amount(won, np.array([before])) == 4821.0
+    assert history.amount(won, np.array([after])) == 4514.0
     assert won[0] in history.open_deals(before)
     assert won[0] not in history.open_deals(after)
 

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from forecast.features import build
 from forecast.history import DatedRecords, History
 from forecast.periods import DAY_US
 from forecast.tables import Tables, empty_tables
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 START = pd.Timestamp("2025-01-01", tz="UTC")
 STAGES = pd.DataFrame(
@@ -100,12 +101,16 @@ def event_histories(draw: Any) -> Tables:
         activities=pd.DataFrame(
             {
                 "deal_id": pd.Series([a[0] for a in activities], dtype=object),
-                "occurred_at": pd.to_datetime([START + pd.Timedelta(hours=a[1]) for a in activities], utc=True),
+                "occurred_at": pd.to_datetime(
+                    [START + pd.Timedelta(hours=a[1]) for a in activities], utc=True
+                ),
                 "kind": pd.Series([a[2] for a in activities], dtype=object),
                 "direction": pd.Series(["in" for _ in activities], dtype=object),
             }
         ),
-        fx_rates=pd.DataFrame({"currency": ["USD"], "valid_from": [pd.Timestamp("2024-01-01")], "rate": [0.9]}),
+        fx_rates=pd.DataFrame(
+            {"currency": ["USD"], "valid_from": [pd.Timestamp("2024-01-01")], "rate": [0.9]}
+        ),
     )
 
 
@@ -141,7 +146,10 @@ def scrambled(tables: Tables, at: pd.Timestamp) -> Tables:
     events.loc[later, "recorded_at"] += pd.Timedelta(days=3)
     return Tables(
         **{
-            **{name: tables[name] for name in ("stages", "users", "quotas", "leads", "fx_rates", "activities")},
+            **{
+                name: tables[name]
+                for name in ("stages", "users", "quotas", "leads", "fx_rates", "activities")
+            },
             "deals": tables.deals.assign(budget=1.0, expected_close_on=pd.Timestamp("2030-01-01")),
             "deal_events": events,
         }
@@ -204,7 +212,12 @@ def test_the_rule_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
         stages=STAGES,
         deals=pd.DataFrame({"deal_id": ["D-1"], "created_at": [START]}),
         deal_events=pd.DataFrame(
-            {"deal_id": "D-1", "recorded_at": [START, at], "field": "stage", "value": ["prospecting", "proposal"]}
+            {
+                "deal_id": "D-1",
+                "recorded_at": [START, at],
+                "field": "stage",
+                "value": ["prospecting", "proposal"],
+            }
         ),
     )
     assert features_as_of(tables, at).loc["D-1", "stage"] == "sales/prospecting"
@@ -242,9 +255,17 @@ def test_values_of_one_deal_by_hand() -> None:
                 "direction": ["in", "out"],
             }
         ),
-        fx_rates=pd.DataFrame({"currency": ["USD"], "valid_from": [pd.Timestamp("2024-01-01")], "rate": [0.5]}),
+        fx_rates=pd.DataFrame(
+            {"currency": ["USD"], "valid_from": [pd.Timestamp("2024-01-01")], "rate": [0.5]}
+        ),
         quotas=pd.DataFrame(
-            {"level": ["company"], "entity": ["*"], "period": ["2025Q1"], "amount": [1.0], "currency": ["EUR"]}
+            {
+                "level": ["company"],
+                "entity": ["*"],
+                "period": ["2025Q1"],
+                "amount": [1.0],
+                "currency": ["EUR"],
+            }
         ),
     )
     row = features_as_of(tables, START + 24 * day).iloc[0]

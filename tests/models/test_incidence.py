@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -44,7 +46,7 @@ def _total_hazard(log_hazard: np.ndarray, marks: np.ndarray) -> np.ndarray:
     edges = np.unique(np.concatenate(([0.0], edges[(edges > 0) & (edges <= marks.max())])))
     total = np.zeros((len(log_hazard), len(edges)))
     for k in range(2):
-        for c, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+        for c, (low, high) in enumerate(pairwise(edges)):
             middle = (low + high) / 2
             bin_of = min(np.searchsorted(BINS.edges_days, middle, side="right") - 1, len(BINS) - 1)
             rate = SPIKY[k].rate(np.array([int(np.floor(start + middle))]))[0]

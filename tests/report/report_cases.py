@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 import pandas as pd
+
 from forecast.bundle import Bundle
 from forecast.outlook import Outlook, make_outlook
 from forecast.periods import Period
@@ -47,7 +48,8 @@ _DEALS: Final[list[tuple[str, str | None, float | None, str, list[tuple[str, str
     ("S1", "ana", 20_000.0, "EUR", [
         ("2025-11-01", "stage", "qualification"), ("2025-11-01", "forecast_category", "commit"),
         ("2025-11-01", "expected_close_on", "2025-12-17"), ("2025-12-29", "stage", "proposal"),
-        ("2025-12-29", "expected_close_on", "2026-01-10"), ("2026-01-09", "expected_close_on", "2026-01-27")]),
+        ("2025-12-29", "expected_close_on", "2026-01-10"),
+        ("2026-01-09", "expected_close_on", "2026-01-27")]),
     # Closes in four days; the customer wrote three days ago (see activities).
     ("F1", "bruno", 30_000.0, "EUR", [
         ("2025-12-10", "stage", "proposal"), ("2025-12-10", "forecast_category", "best_case"),

@@ -10,6 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from report_cases import company, only_deals, outlook_of, with_amounts, without
+
 from forecast.bundle import Bundle, load_bundle
 from forecast.outlook import Outlook, make_outlook
 from forecast.periods import Period
@@ -18,9 +22,6 @@ from forecast.report.facts.bookings import VERDICTS, verdict
 from forecast.report.facts.pipeline import median_time
 from forecast.report.facts.sellers import wilson_interval
 from forecast.tables import Tables
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from report_cases import company, only_deals, outlook_of, with_amounts, without
 
 Facts = dict[str, Any]
 
@@ -73,7 +74,7 @@ def test_the_way_from_then_to_now_adds_up(facts: Facts, sample_outlook: Outlook)
     assert change["expected"] + sum(step["amount"] for step in change["steps"]) == pytest.approx(
         facts["company"]["expected"], abs=5.0
     )
-    assert "other" not in {step["kind"] for step in change["steps"]}
+    assert "rest" not in {step["kind"] for step in change["steps"]}
     before = earlier_outlook(sample_outlook, 28)
     assert before is not None
     assert change["expected"] == pytest.approx(before.bookings.table["expected"].iloc[0])

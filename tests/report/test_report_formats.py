@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from forecast.errors import UsageError
-from forecast.report.formats import formats_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from forecast.errors import UsageError
+from forecast.report.formats import formats_of
 
 EN, IT = formats_of("en"), formats_of("it")
 NBSP = "\u00a0"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
-from forecast.report.drawing import nice_ticks, spread
-from forecast.report.svg import clean_svg, draw
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from forecast.report.drawing import nice_ticks, spread
+from forecast.report.svg import clean_svg, draw
 
 HEAD = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 10 10" width="10" height="10">'
 
@@ -68,7 +71,7 @@ def test_ticks_are_few_and_within_the_axis(top: float, most: int) -> None:
 def test_labels_do_not_overlap(heights: list[float]) -> None:
     moved = spread(heights, gap=15.0, top=210.0)
     ordered = sorted(moved)
-    assert all(b - a >= 15.0 - 1e-9 for a, b in zip(ordered, ordered[1:], strict=False))
+    assert all(b - a >= 15.0 - 1e-9 for a, b in itertools.pairwise(ordered))
     assert [moved.index(at) for at in ordered] == sorted(
         range(len(heights)), key=lambda i: (heights[i], moved[i])
     )

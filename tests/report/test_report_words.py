@@ -6,8 +6,9 @@ import re
 import string
 from pathlib import Path
 
-import forecast.report
 import pytest
+
+import forecast.report
 from forecast.report.formats import formats_of
 from forecast.report.words import Words, load_words
 

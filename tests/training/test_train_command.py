@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
+import signal
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -179,7 +183,9 @@ def test_an_unreachable_server_costs_seconds_and_never_the_bundle(
     monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", raising=False)
     settings = tmp_path / "quick.toml"
     # Nothing held out and only cells: what takes time here is the server.
-    settings.write_text("[fit]\nmin_closed_deals = 100000\n[holdout]\ndays = 0\n", encoding="utf-8")
+    settings.write_text(
+        "[fit]\nmin_closed_deals = 100000\n[holdout]\ndays = 0\n[tracking]\nretries = 1\n", encoding="utf-8"
+    )
     folder = tmp_path / "models" / "mine"
     arguments = ["train", "--data", str(sample_folder), "--settings", str(settings), "--bundle", str(folder)]
     begun = time.monotonic()
@@ -190,6 +196,27 @@ def test_an_unreachable_server_costs_seconds_and_never_the_bundle(
     assert ("but not registered: run the same command again" in said) == register
     assert json.loads((folder / "manifest.json").read_text())["metrics"] == {}
     assert load_bundle(folder).trained_until <= AS_OF
+
+
+@pytest.mark.e2e
+def test_a_killed_training_leaves_the_old_bundle_and_running_it_again_is_all_it_takes(
+    trained: Training, sample_folder: Path, quick_file: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "models" / "mine"
+    shutil.copytree(trained.folder, folder)
+    arguments = ["--data", str(sample_folder), "--bundle", str(folder), "--settings", str(quick_file)]
+    lock = folder.parent / ".mine.lock"
+    with subprocess.Popen(
+        [sys.executable, "-m", "training", "train", *arguments, "--no-track"], stderr=subprocess.DEVNULL
+    ) as process:
+        while not (lock.exists() and lock.read_text()):
+            time.sleep(0.05)
+        time.sleep(0.7)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL, "it was killed before it was done"
+    assert load_bundle(folder).id == trained.bundle_id
+    assert main(["train", *arguments, "--no-track", "--as-of", "2025-12-01"]) == 0
+    assert load_bundle(folder).trained_until == pd.Timestamp("2025-12-01", tz="UTC")
 
 
 @pytest.mark.parametrize(

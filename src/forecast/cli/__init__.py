@@ -80,9 +80,17 @@ def run(command: click.Command, args: Sequence[str] | None, prog_name: str) -> i
         return 130
     except KeyboardInterrupt:
         return 130
-    except click.ClickException as error:
-        error.show()
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
         return 2
+    except click.ClickException as error:
+        path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else prog_name
+        console.print(f"[bold red]error:[/] {_escape(error.format_message())} See `{path} --help`.")
+        return 2
+    except BrokenPipeError:
+        # Whoever read our output has read enough (`forecast show | head`).
+        sys.stderr.close()
+        return 0
     except ForecastError as error:
         if debug:
             raise

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 import pandas as pd
 from rich.console import Console
+from rich.markup import escape
 
 from forecast.bundle import Bundle, load_bundle
 from forecast.periods import Period, parse_as_of
@@ -22,7 +23,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 def data_option(function: F) -> F:
     """--data DIR"""
     return click.option(
-        "--data", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Folder of tables (CSV or Parquet)."
+        "--data",
+        type=click.Path(path_type=Path),
+        required=True,
+        metavar="DIR",
+        help="Folder of tables (CSV or Parquet).",
     )(function)
 
 
@@ -40,7 +45,9 @@ def bundle_option(function: F) -> F:
 def as_of_option(function: F) -> F:
     """--as-of DATE"""
     return click.option(
-        "--as-of", metavar="DATE", help="Use only what was recorded before this moment. [default: after the newest event]"
+        "--as-of",
+        metavar="DATE",
+        help="Use only what was recorded before this moment. [default: after the newest event]",
     )(function)
 
 
@@ -52,7 +59,11 @@ def period_option(*, required: bool) -> Callable[[F], F]:
 def out_option(ending: str) -> Callable[[F], F]:
     """--out FILE"""
     return click.option(
-        "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="FILE", help=f"Where to write: {ending}."
+        "--out",
+        type=click.Path(path_type=Path, dir_okay=False),
+        required=True,
+        metavar="FILE",
+        help=f"Where to write: {ending}.",
     )
 
 
@@ -76,9 +87,9 @@ def note(reading: Reading, bundle: Bundle, as_of: pd.Timestamp) -> None:
     if bad:
         console.print(f"[yellow]note:[/] {bad} bad rows were set aside; `forecast check` shows them")
     for warning in reading.report.warnings:
-        console.print(f"[yellow]note:[/] {warning}", markup=True)
+        console.print(f"[yellow]note:[/] {escape(str(warning))}")
     if bundle.trained_until > as_of:
         console.print(
-            f"[yellow]note:[/] the bundle learnt from data until {bundle.trained_until:%Y-%m-%d}, later than the "
-            f"as-of date {as_of:%Y-%m-%d}: this is not an honest back-test"
+            f"[yellow]note:[/] the bundle learnt from data until {bundle.trained_until:%Y-%m-%d}, later than "
+            f"the as-of date {as_of:%Y-%m-%d}: this is not an honest back-test"
         )

@@ -7,12 +7,21 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from forecast.cli.options import as_of_option, bundle_option, data_option, open_inputs, out_option, period_option
+from forecast.cli.options import (
+    as_of_option,
+    bundle_option,
+    data_option,
+    open_inputs,
+    out_option,
+    period_option,
+)
 
 __all__ = ["command"]
 
 
-@click.command("score", epilog="Example: forecast score --data sample --bundle models/sample --out scores.csv")
+@click.command(
+    "score", epilog="Example: forecast score --data sample --bundle models/sample --out scores.csv"
+)
 @data_option
 @bundle_option
 @as_of_option

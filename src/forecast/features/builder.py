@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -59,10 +59,15 @@ class FeatureMatrix:
         """(n,) values of one feature; unknown everywhere for an attribute this history never heard of."""
         if name not in self.names:
             return np.full(len(self), np.nan)
-        return self.values[self.names.index(name)]
+        row: Floats = self.values[self.names.index(name)]
+        return row
 
     def __len__(self) -> int:
-        return self.values.shape[1]
+        return int(self.values.shape[1])
+
+    def take(self, rows: Any) -> FeatureMatrix:
+        """Some of the rows, by slice, mask or position."""
+        return FeatureMatrix(self.names, self.values[:, rows], self.history)
 
     def texts(self, name: str) -> tuple[str, ...]:
         """Texts of a categorical feature's codes."""
@@ -168,7 +173,10 @@ def _fill(history: History, deal: Ints, at_us: Ints, records: TrackRecords, out:
     out[_ROW["stages_skipped"]] = moves["skipped"][final] - moves["skipped"][first]
     out[_ROW["times_reopened"]] = moves["reopened"][final] - moves["reopened"][first]
 
-    raw, opening = value[AMOUNT], np.where(known[AMOUNT], history.value[start[AMOUNT] * known[AMOUNT]], np.nan)
+    raw, opening = (
+        value[AMOUNT],
+        np.where(known[AMOUNT], history.value[start[AMOUNT] * known[AMOUNT]], np.nan),
+    )
     out[_ROW["amount"]] = np.maximum(raw * history.money.rate(columns.currency[deal], at_us), 0.0)
     # log of last over first: +0.1 is ten percent up; undefined (unknown) for amounts of zero or below.
     usable = (raw > 0) & (opening > 0)
@@ -202,7 +210,11 @@ def _fill(history: History, deal: Ints, at_us: Ints, records: TrackRecords, out:
     owner = np.where(np.isnan(owner), -1, owner).astype(np.int64)
     closed_all, won_all = records.counts("all", np.zeros_like(deal), rank[0])
     base = (won_all + 2.5) / (closed_all + 10.0)
-    for kind, code in (("owner", owner), ("account", columns.account[deal]), ("source", columns.source[deal])):
+    for kind, code in (
+        ("owner", owner),
+        ("account", columns.account[deal]),
+        ("source", columns.source[deal]),
+    ):
         closed, won = records.counts(kind, code, rank[0])
         out[_ROW[f"{kind}_win_rate"]] = (won + _PRIOR[kind] * base) / (closed + _PRIOR[kind])
         if kind != "source":

@@ -138,7 +138,8 @@ def custom_spec(name: str) -> FeatureSpec:
         name,
         name,
         f"deals.{name} or deal_events.{name}",
-        _AT_RECORDING + "; an attribute without events only if it is filled as often while open as when closed",
+        _AT_RECORDING
+        + "; an attribute without events only if it is filled as often while open as when closed",
         "an attribute this company keeps",
         field=name,
     )

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 __all__ = ["AsOfIndex", "Clock"]
 
 Ints = NDArray[np.int64]
+Moments = NDArray[np.int64] | np.int64
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +35,10 @@ class Clock:
         """The clock of all given times."""
         return cls(np.unique(np.concatenate(times_us)) if times_us else np.empty(0, np.int64))
 
-    def rank(self, at_us: Ints) -> Ints:
+    def rank(self, at_us: Moments) -> Ints:
         """Number of recorded moments strictly before each `at_us` (any shape)."""
-        return np.searchsorted(self.moments_us, at_us, side="left")
+        ranks: Ints = np.searchsorted(self.moments_us, at_us, side="left")
+        return ranks
 
     @property
     def span(self) -> int:

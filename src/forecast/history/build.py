@@ -26,7 +26,6 @@ from forecast.history.columns import (
     Vocabulary,
 )
 from forecast.history.stages import StageMap
-from forecast.periods import DAY_US
 from forecast.tables import TABLES, Money, Tables
 
 __all__ = ["CATEGORIES", "columns_from_request", "columns_from_tables"]
@@ -63,7 +62,7 @@ def columns_from_tables(tables: Tables, money: Money) -> Columns:
     parts: list[tuple[Ints, int, Ints, Floats]] = []
     deal_of_event = ids.get_indexer(pd.Index(events["deal_id"].to_numpy(object))).astype(np.int64)
     at_us = _microseconds(events["recorded_at"])
-    for name in (*FIELDS[: ACTIVITY], *custom):
+    for name in (*FIELDS[:ACTIVITY], *custom):
         here = np.flatnonzero((events["field"] == name).to_numpy() & (deal_of_event >= 0))
         if not len(here):
             continue
@@ -75,7 +74,9 @@ def columns_from_tables(tables: Tables, money: Money) -> Columns:
             value = _values(name, texts, vocabularies)
         code = _code(name, custom)
         keep = here if name != "stage" else here[value >= 0]
-        parts.append((deal_of_event[keep], code, at_us[keep], value if name != "stage" else value[value >= 0]))
+        parts.append(
+            (deal_of_event[keep], code, at_us[keep], value if name != "stage" else value[value >= 0])
+        )
 
     # A custom attribute without any event is a fact of the deal, known from its first stage on.
     first_seen = _first_seen(parts, len(deals))
@@ -185,7 +186,9 @@ def columns_from_request(deals: list[dict[str, Any]], stages: StageMap, money: M
             key: np.array([int(places[name].get(str(deal.get(name)), -1)) for deal in deals], dtype=np.int64)
             for key, name in _KEYS.items()
         },
-        owner=np.full(len(deals), -1, dtype=np.int64),  # a plain owner_id is an entry already, as an amount is
+        owner=np.full(
+            len(deals), -1, dtype=np.int64
+        ),  # a plain owner_id is an entry already, as an amount is
         amount_raw=np.full(len(deals), np.nan),
         entry_deal=np.fromiter((row[0] for row in rows), np.int64, size),
         entry_field=np.fromiter((codes[row[1]] for row in rows), np.int64, size),
@@ -230,7 +233,8 @@ def _vocabulary(*columns: pd.Series) -> Vocabulary:
 
 
 def _microseconds(times: pd.Series) -> Ints:
-    return times.dt.as_unit("us").astype("int64").to_numpy()
+    moments: Ints = times.dt.as_unit("us").astype("int64").to_numpy()
+    return moments
 
 
 def _code(name: str, custom: tuple[str, ...]) -> int:
@@ -245,11 +249,14 @@ def _values(name: str, texts: pd.Series, vocabularies: dict[str, Vocabulary]) ->
     if field == EXPECTED_CLOSE:
         on = pd.to_datetime(texts.str.slice(0, 10), errors="coerce", format="%Y-%m-%d")
         whole = on.to_numpy("datetime64[D]")
-        return np.where(np.isnat(whole), np.nan, whole.astype(np.int64).astype(np.float64))
+        days_since_1970: Floats = whole.astype(np.int64).astype(np.float64)
+        days_since_1970[np.isnat(whole)] = np.nan
+        return days_since_1970
     if field == CATEGORY:
         return texts.map(_CATEGORY_CODE).to_numpy(np.float64, copy=True)
     codes = vocabularies["owner_id" if field == OWNER else name].codes(texts.to_numpy(object))
-    return np.where(codes < 0, np.nan, codes.astype(np.float64))
+    numbers: Floats = np.where(codes < 0, np.nan, codes.astype(np.float64))
+    return numbers
 
 
 def _spoken_of(parts: Iterable[tuple[Ints, int, Ints, Floats]], field: int, deals: int) -> NDArray[np.bool_]:

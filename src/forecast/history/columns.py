@@ -29,6 +29,7 @@ __all__ = [
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Moments = NDArray[np.int64] | np.int64
 
 # Fields every deal has a history of; custom attributes follow them.
 FIELDS: Final = (

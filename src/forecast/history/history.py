@@ -22,6 +22,7 @@ from forecast.history.columns import (
     Columns,
     Floats,
     Ints,
+    Moments,
     Vocabulary,
 )
 from forecast.history.stages import LOST, OPEN, WON, StageMap
@@ -143,11 +144,11 @@ class History:
 
     # -- reading as of a moment -----------------------------------------------------------------------
 
-    def end(self, deal: Ints, field: int, at_us: Ints) -> Ints:
+    def end(self, deal: Ints, field: int, at_us: Moments) -> Ints:
         """Position after the last entry of `field` known before `at_us`, for many deals at once."""
         return self.index.end(deal * len(self.fields) + field, self.clock.rank(at_us))
 
-    def last(self, deal: Ints, field: int, at_us: Ints) -> Floats:
+    def last(self, deal: Ints, field: int, at_us: Moments) -> Floats:
         """Last value recorded before `at_us`; NaN if there is none.
 
         deal, at_us : (n,) or broadcasting; returns (n,)
@@ -156,16 +157,16 @@ class History:
         known = end > self.index.starts[deal * len(self.fields) + field]
         return np.where(known, self.value[end - 1], np.nan) if len(self.value) else np.full(end.shape, np.nan)
 
-    def stage(self, deal: Ints, at_us: Ints) -> Ints:
+    def stage(self, deal: Ints, at_us: Moments) -> Ints:
         """Stage code as known before `at_us`, -1 for a deal not yet known."""
         return np.nan_to_num(self.last(deal, STAGE, at_us), nan=-1.0).astype(np.int64)
 
-    def owner(self, deal: Ints, at_us: Ints) -> Ints:
+    def owner(self, deal: Ints, at_us: Moments) -> Ints:
         """Code of the owner as known before `at_us`; the deals table's owner where no event names one."""
         code = self.last(deal, OWNER, at_us)
         return np.where(np.isnan(code), self.columns.owner[deal], code).astype(np.int64)
 
-    def amount_raw(self, deal: Ints, at_us: Ints) -> Floats:
+    def amount_raw(self, deal: Ints, at_us: Moments) -> Floats:
         """Amount in the deal's own currency as known before `at_us`, NaN if unknown.
 
         A deal whose amount has no event at all is taken at the amount of the deals table.
@@ -174,15 +175,15 @@ class History:
         eventless = self.index.starts[group] == self.index.starts[group + 1]
         return np.where(eventless, self.columns.amount_raw[deal], self.last(deal, AMOUNT, at_us))
 
-    def rate(self, deal: Ints, at_us: Ints) -> Floats:
+    def rate(self, deal: Ints, at_us: Moments) -> Floats:
         """Exchange rate of each deal's currency in force at each moment, NaN where none is known."""
         return self.money.rate(self.columns.currency[deal], at_us)
 
-    def amount(self, deal: Ints, at_us: Ints) -> Floats:
+    def amount(self, deal: Ints, at_us: Moments) -> Floats:
         """Amount in the reporting currency, at the rate of the same moment."""
         return self.amount_raw(deal, at_us) * self.rate(deal, at_us)
 
-    def expected_close_us(self, deal: Ints, at_us: Ints) -> Floats:
+    def expected_close_us(self, deal: Ints, at_us: Moments) -> Floats:
         """The seller's date as microseconds since 1970 (float, NaN if none) as known before `at_us`."""
         return self.last(deal, EXPECTED_CLOSE, at_us) * float(DAY_US)
 
@@ -190,7 +191,8 @@ class History:
         """Indices of the deals that are open as known before `as_of_us`."""
         every = np.arange(len(self))
         stage = self.stage(every, np.int64(as_of_us))
-        return every[(stage >= 0) & (self.stages.kind[stage] == OPEN)]
+        found: Ints = every[(stage >= 0) & (self.stages.kind[stage] == OPEN)]
+        return found
 
     # -- outcomes -------------------------------------------------------------------------------------
 

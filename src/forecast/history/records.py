@@ -67,7 +67,9 @@ class DatedRecords:
             return nothing, nothing
         end, start = index.end(safe, rank), index.starts[safe]
         known = code >= 0
-        return np.where(known, end - start, 0).astype(np.float64), np.where(known, wins[end] - wins[start], 0.0)
+        return np.where(known, end - start, 0).astype(np.float64), np.where(
+            known, wins[end] - wins[start], 0.0
+        )
 
     def freeze(self, history: History, at_us: int) -> FrozenRecords:
         """The counts as they stood before `at_us`, by name."""
@@ -122,6 +124,6 @@ class BoundRecords:
 
     rows: dict[str, NDArray[np.float64]]
 
-    def counts(self, kind: str, code: Ints, rank: Ints) -> tuple[Floats, Floats]:
+    def counts(self, kind: str, code: Ints, rank: Ints) -> tuple[Floats, Floats]:  # noqa: ARG002  (frozen)
         found = self.rows[kind][code]
         return found[..., 0], found[..., 1]

@@ -33,7 +33,7 @@ def segment_names(history: History) -> tuple[list[str], Ints]:
     """Names of the segments of a history, and (D,) the place of each deal's segment among them."""
     motions = len(history.vocabulary("motion").texts) + 1
     combined = (history.columns.pipeline + 1) * motions + history.columns.motion + 1
-    found, first, place = np.unique(combined, return_index=True, return_inverse=True)
+    _, first, place = np.unique(combined, return_index=True, return_inverse=True)
     return segments(history, first.astype(np.int64)), place.astype(np.int64)
 
 

@@ -164,9 +164,7 @@ def fit_arrivals(
     if not (amount > 0).any():  # before the first win, what deals are worth while open stands in
         won, amount = deal, history.amount(deal, np.full(len(deal), until_us))
     means, spreads = _amounts(amount, history.columns.motion[won], len(motions))
-    return ArrivalModel(
-        bins, tuple(motions), per_week, (*owner_texts, ""), share, log_hazard, means, spreads
-    )
+    return ArrivalModel(bins, tuple(motions), per_week, (*owner_texts, ""), share, log_hazard, means, spreads)
 
 
 def _hazards(
@@ -205,5 +203,3 @@ def _amounts(amount: Floats, motion: Any, motions: int) -> tuple[Floats, Floats]
         variance = (((mine - means[m]) ** 2).sum() + _PRIOR_DEALS * (overall_cv * overall) ** 2) / total
         spreads[m] = np.sqrt(variance) / means[m]
     return means, spreads
-
-

@@ -75,7 +75,8 @@ class _Category:
         mapping = np.array([*(place.get(text, -1) for text in texts), -1], dtype=np.int64)
         values = features[self.name]
         code = mapping[np.where(np.isnan(values), -1, values).astype(np.int64)]
-        return (code[:, None] == np.arange(len(self.levels))).astype(np.float64)
+        indicator: Floats = (code[:, None] == np.arange(len(self.levels))).astype(np.float64)
+        return indicator
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,9 @@ class Encoder:
     def to_json(self) -> dict[str, Any]:
         """Plain numbers and texts."""
         return {
-            "numeric": [{key: getattr(n, key) for key in _Numeric.__dataclass_fields__} for n in self.numeric],
+            "numeric": [
+                {key: getattr(n, key) for key in _Numeric.__dataclass_fields__} for n in self.numeric
+            ],
             "categories": [
                 {"name": c.name, "levels": list(c.levels), "shares": list(c.shares)} for c in self.categories
             ],
@@ -235,7 +238,9 @@ def _fit_category(name: str, values: Floats, texts: tuple[str, ...]) -> _Categor
     codes: NDArray[np.int64] = np.where(np.isnan(values), -1, values).astype(np.int64)
     counts = np.bincount(codes[codes >= 0], minlength=len(texts))
     least = 1 if name == "stage" else _MIN_LEVEL_ROWS
-    frequent = sorted((-int(count), text) for count, text in zip(counts, texts, strict=True) if count >= least)
+    frequent = sorted(
+        (-int(count), text) for count, text in zip(counts, texts, strict=True) if count >= least
+    )
     levels = tuple(sorted(text for _, text in frequent[:_MAX_LEVELS]))
     if not levels or (len(levels) == 1 and counts.max() == len(values)):
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -44,10 +44,7 @@ class _Rows:
     features: FeatureMatrix
 
     def take(self, rows: Ints) -> _Rows:
-        return _Rows(
-            self.landmarks.take(rows),
-            FeatureMatrix(self.features.names, self.features.values[:, rows], self.features.history),
-        )
+        return _Rows(self.landmarks.take(rows), self.features.take(rows))
 
 
 def fit_models(
@@ -76,9 +73,7 @@ def _fit_models(history: History, until: pd.Timestamp, settings: FitSettings, sa
     every = make_landmarks(history, until_us=until_us, every_days=settings.landmark_every_days)
     rng = np.random.default_rng(settings.seed)
     landmarks = every.thin(settings.max_landmarks, rng)
-    decisions = decide_fields(
-        history, until_us, exclude=settings.exclude_fields, trust=settings.trust_fields
-    )
+    decisions = decide_fields(history, until_us, exclude=settings.exclude_fields, trust=settings.trust_fields)
     use = tuple(d.feature for d in decisions if d.used)
 
     say("finding the season", 0.05)
@@ -122,13 +117,9 @@ def _fit_models(history: History, until: pd.Timestamp, settings: FitSettings, sa
     )
     say("measuring how sure this is", 0.95)
     shock = estimate_shock(draft, history, records, until_us)
-    fitted = _with(draft, shock=shock, grades=_grades(draft, history, landmarks, until_us))
+    fitted = replace(draft, shock=shock, grades=_grades(draft, history, landmarks, until_us))
     say("done", 1.0)
     return fitted
-
-
-def _with(models: FittedModels, **changes: object) -> FittedModels:
-    return FittedModels(**{**{name: getattr(models, name) for name in models.__dataclass_fields__}, **changes})  # type: ignore[arg-type]
 
 
 def fit_outcome(
@@ -314,5 +305,3 @@ def _grades(models: FittedModels, history: History, landmarks: Landmarks, until_
         return Grades(np.linspace(0.01, 0.99, 99))
     chance = models.win_probability(history, deal, at_us, [730.0])[:, 0]
     return Grades(np.quantile(chance, np.linspace(0.01, 0.99, 99)))
-
-

@@ -89,7 +89,7 @@ class FittedModels:
         basis = self.outcome.basis
         if basis.shape[0] == basis.shape[1] and np.array_equal(basis, np.eye(len(basis))):
             return coefficients
-        spread = coefficients[..., 0, None] * basis[0]
+        spread: Floats = coefficients[..., 0, None] * basis[0]
         for b in range(1, len(basis)):
             spread = spread + coefficients[..., b, None] * basis[b]
         return spread

@@ -121,7 +121,8 @@ def _rowwise_product(design: Floats, weights: Floats) -> Floats:
     padded = np.zeros((-(-rows // _BLOCK) * _BLOCK, width))
     padded[:rows] = design
     blocks = padded.reshape(-1, _BLOCK, width)
-    return np.matmul(blocks, weights).reshape(-1, weights.shape[1])[:rows]
+    product: Floats = np.matmul(blocks, weights).reshape(-1, weights.shape[1])[:rows]
+    return product
 
 
 def choose_knots(duration_days: Floats, bins: Bins) -> Floats:
@@ -178,9 +179,7 @@ class _Cause:
     penalty: Floats
 
     @classmethod
-    def of(
-        cls, design: Floats, survival: Survival, k: int, basis: Floats, ridge: float, rows: Any
-    ) -> _Cause:
+    def of(cls, design: Floats, survival: Survival, k: int, basis: Floats, ridge: float, rows: Any) -> _Cause:
         take = slice(None) if rows is None else rows
         scale = 1.0 if rows is None else len(rows) / len(survival.bin)
         weight = survival.weight[take]
@@ -241,7 +240,9 @@ class _Cause:
         as good a direction; the remembered steps correct what it misses.
         Source: Nocedal and Wright 2006, algorithms 7.4 and 7.5.
         """
-        hessian = curvature._hessian(curvature._value(theta)[1]) * (self.weight_scale / curvature.weight_scale)
+        hessian = curvature._hessian(curvature._value(theta)[1]) * (
+            self.weight_scale / curvature.weight_scale
+        )
         factor = cho_factor(
             hessian + 1e-8 * np.eye(len(hessian)), lower=True, overwrite_a=True, check_finite=False
         )

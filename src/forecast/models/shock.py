@@ -52,7 +52,7 @@ def estimate_shock(models: FittedModels, history: History, records: TrackRecords
     won_deal = closings.deal[closings.kind == WON]
     won_at = closings.at_us[closings.kind == WON]
     first_us = int(history.known_from_us().min())
-    residuals = []
+    residuals: list[float] = []
     quarter = Period.containing(to_timestamp(until_us)).previous()
     while len(residuals) < _MOST_QUARTERS and quarter.start_us > first_us:
         start_us, end_us = quarter.start_us, quarter.end_us
@@ -67,12 +67,10 @@ def estimate_shock(models: FittedModels, history: History, records: TrackRecords
             continue
         came = np.isin(deal, won_deal[(won_at >= start_us) & (won_at < end_us)]).sum()
         by_chance = (chance * (1 - chance)).sum()
-        residuals.append(((came - expected) ** 2 - by_chance) / expected**2)
+        residuals.append(float(((came - expected) ** 2 - by_chance) / expected**2))
     quarters = len(residuals)
     variance = (_PRIOR_QUARTERS * _PRIOR_SD**2 + max(sum(residuals), 0.0)) / (_PRIOR_QUARTERS + quarters)
     wins = float(models.counts["won"])
     return Shock(
         sd=float(np.sqrt(variance + 1.0 / (wins + 4.0))), df=_DF_WITHOUT_DATA + quarters, quarters=quarters
     )
-
-

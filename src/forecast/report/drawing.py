@@ -14,7 +14,7 @@ import altair as alt
 from markupsafe import Markup
 
 from forecast.report.formats import UNKNOWN, Formats
-from forecast.report.svg import draw
+from forecast.report.svg import draw, drawable
 
 __all__ = [
     "ARRIVALS",
@@ -142,7 +142,7 @@ def distinct(labels: Sequence[str]) -> list[str]:
     """Labels made different where two are the same: a category axis would otherwise merge their bars."""
     seen: dict[str, int] = {}
     found = []
-    for label in labels:
+    for label in map(drawable, labels):
         seen[label] = seen.get(label, 0) + 1
         # Word joiners are invisible.
         found.append((label or UNKNOWN) + "\u2060" * (seen[label] - 1))

@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 import vl_convert
 from markupsafe import Markup
 
-__all__ = ["clean_svg", "draw"]
+__all__ = ["clean_svg", "draw", "drawable"]
 
 _SVG: Final = "http://www.w3.org/2000/svg"
 _ELEMENTS: Final = frozenset({"svg", "g", "path", "rect", "line", "circle", "text", "tspan"})
@@ -27,7 +27,8 @@ _ATTRIBUTES: Final = frozenset(
         *("stroke-linejoin", "stroke-miterlimit", "text-anchor"),
     }
 )
-# Characters that no XML document may hold; a stage's label may have been pasted from anywhere.
+# Characters that no XML document may hold. A label may have been pasted from anywhere, and the renderer does
+# not refuse them: it aborts the whole process.
 _NOT_XML: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
@@ -36,8 +37,22 @@ def draw(spec: dict[str, Any], label: str, *, name: str = "chart") -> Markup:
 
     Nothing is fetched: the renderer is given no base address to load from. `name` becomes the CSS class.
     """
-    svg = vl_convert.vegalite_to_svg(json.dumps(spec), allowed_base_urls=[])
-    return clean_svg(_NOT_XML.sub("", svg), _NOT_XML.sub("", label), name=name)
+    svg = vl_convert.vegalite_to_svg(json.dumps(_drawable(spec)), allowed_base_urls=[])
+    return clean_svg(svg, drawable(label), name=name)
+
+
+def drawable(text: str) -> str:
+    """A text without the characters that cannot be drawn."""
+    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def _drawable(part: Any) -> Any:
+    """A specification with every text in it made drawable."""
+    if isinstance(part, dict):
+        return {key: _drawable(value) for key, value in part.items()}
+    if isinstance(part, list):
+        return [_drawable(value) for value in part]
+    return drawable(part) if isinstance(part, str) else part
 
 
 def clean_svg(svg: str, label: str, *, name: str) -> Markup:

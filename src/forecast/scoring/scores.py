@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from forecast.bundle import Bundle
 from forecast.errors import UsageError
-from forecast.features import FeatureMatrix
 from forecast.history import History
 from forecast.models import HORIZON_CAP_DAYS
 from forecast.models.typing import Floats, Ints
@@ -54,7 +53,9 @@ def score_open_deals(
     reasons : how many features to name per deal; 0 leaves the column as `[]`
     Returns the contract's columns. Raises UsageError for a period beyond the horizon cap.
     """
-    return score_deals(history, bundle, history.open_deals(as_of_us(as_of)), as_of, period=period, reasons=reasons)
+    return score_deals(
+        history, bundle, history.open_deals(as_of_us(as_of)), as_of, period=period, reasons=reasons
+    )
 
 
 def score_deals(
@@ -93,7 +94,8 @@ def score_arrays(
         span = ((period.start_us - at_us) / DAY_US, (period.end_us - at_us) / DAY_US)
         if span[1] <= 0:
             raise UsageError(
-                f"period {period.label} ended before {as_of.isoformat()}; ask for a later period", code="past_period"
+                f"period {period.label} ended before {as_of.isoformat()}; ask for a later period",
+                code="past_period",
             )
         marks += [max(span[0], 0.0), span[1]]
     cells = models.cells(at_us, np.array(marks))
@@ -106,7 +108,7 @@ def score_arrays(
     explained: list[str] = []
     for start in range(0, len(deal), _BLOCK):
         rows = slice(start, start + _BLOCK)
-        block = FeatureMatrix(features.names, features.values[:, rows], history)
+        block = features.take(rows)
         if explainer is None:
             coefficients, contributions = models.outcome.coefficients(block), None
         else:
@@ -142,7 +144,10 @@ def score_arrays(
         **{f"won_{h}d": joined["won"][:, at] for at, h in enumerate(HORIZONS_DAYS)},
         **{f"lost_{h}d": joined["lost"][:, at] for at, h in enumerate(HORIZONS_DAYS)},
         "won_in_period": joined["period"],
-        **{f"close_on_p{round(100 * q)}": _dates(at_us, joined["close"][:, at]) for at, q in enumerate(_QUANTILES)},
+        **{
+            f"close_on_p{round(100 * q)}": _dates(at_us, joined["close"][:, at])
+            for at, q in enumerate(_QUANTILES)
+        },
         "amount_if_won": if_won,
         "expected_bookings": win * if_won,
         "score": score,

@@ -21,11 +21,11 @@ BROKEN: Final = -1
 
 _COMMA, _QUOTE, _NEWLINE, _RETURN = b',"\n\r'
 # One cell: quoted, or up to the next separator. Possessive, so that a long cell costs one pass.
-_CELL: Final = re.compile(rb'"(?:[^"]|"")*+"|[^",\r\n][^,\r\n]*+|(?=[,\r\n])|\Z')
+_CELL: Final = re.compile(rb'"[^"]*+(?:""[^"]*+)*+"|[^",\r\n][^,\r\n]*+|(?=[,\r\n])|\Z')
 _END: Final = re.compile(rb"\r?(?:\n|\Z)")
 
 Ints = NDArray[np.int64]
-_NOTHING: Final[Ints] = np.empty(0, np.int64)
+Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,98 +44,99 @@ class Records:
 
 
 def find_records(content: bytes) -> Records:
-    """Find the records of a UTF-8 text whose cells are separated by commas."""
-    if not content:
-        return Records(_NOTHING, _NOTHING, _NOTHING, _NOTHING)
-    text = np.frombuffer(content, np.uint8)
-    breaks = np.flatnonzero(text == _NEWLINE)
-    commas = np.flatnonzero(text == _COMMA)
-    quotes = np.flatnonzero(text == _QUOTE)
-    if len(quotes) == 0:
-        return _records(text, breaks, commas, breaks, quotes)
-    if _well_formed(text, quotes):
-        # Outside every quoted cell an even number of quotes has gone before.
-        records = _records(text, _outside(breaks, quotes), _outside(commas, quotes), breaks, quotes)
-        lines = _records(text, breaks, commas, breaks, _NOTHING)
-        if not _swallows(records, lines, int(records.cells[0])).any():
-            return records
-    return _line_by_line(content, text, breaks, commas, quotes)
+    """Find the records of a UTF-8 text whose cells are separated by commas.
 
-
-def _swallows(records: Records, lines: Records, expected: int) -> NDArray[np.bool_]:
-    """(n,) whether a record over several lines is rather two stray quotes that found each other.
-
-    Then it has not the `expected` number of cells, or two of its lines would be records by themselves. To
-    believe in it would lose the lines between the quotes.
+    Lines whose quotes are in order by themselves, nearly always all of them, are counted at once; only the
+    others are looked at one at a time.
     """
-    first = np.searchsorted(lines.start, records.start)
-    after = np.searchsorted(lines.start, records.end)
-    alike = np.concatenate([[0], np.cumsum(lines.cells == expected)])
-    swallows: NDArray[np.bool_] = (after - first > 1) & (
-        (records.cells != expected) | (alike[after] - alike[first] > 1)
-    )
-    return swallows
-
-
-def _outside(places: Ints, quotes: Ints) -> Ints:
-    outside: Ints = places[np.searchsorted(quotes, places) % 2 == 0]
-    return outside
-
-
-def _well_formed(text: NDArray[np.uint8], quotes: Ints) -> bool:
-    """Whether every quote opens a cell at its start, closes one at its end, or is one of a doubled pair."""
-    if len(quotes) % 2:
-        return False
-    opening, closing = quotes[0::2], quotes[1::2]
-    before = np.where(opening > 0, text[opening - 1], _NEWLINE)
-    after = np.where(closing + 1 < len(text), text[np.minimum(closing + 1, len(text) - 1)], _NEWLINE)
-    doubled = closing[:-1] + 1 == opening[1:]
-    opens = np.isin(before, (_COMMA, _NEWLINE))
-    closes = np.isin(after, (_COMMA, _NEWLINE, _RETURN))
-    opens[1:] |= doubled
-    closes[:-1] |= doubled
-    return bool(opens.all() and closes.all())
-
-
-def _records(text: NDArray[np.uint8], ends: Ints, commas: Ints, breaks: Ints, quotes: Ints) -> Records:
-    """Records between line breaks `ends`, with separators `commas`; both only those outside quotes."""
-    start = np.concatenate([[0], ends + 1])
-    end = np.concatenate([ends, [len(text)]])
-    end = end - ((end > start) & (text[np.maximum(end, 1) - 1] == _RETURN))
-    cells = np.diff(np.searchsorted(commas, np.append(start, len(text) + 1))) + 1
-    returns = np.flatnonzero(text == _RETURN)
-    if len(returns):
-        bare = _outside(returns[text[np.minimum(returns + 1, len(text) - 1)] != _NEWLINE], quotes)
-        bare = bare[bare < len(text) - 1]
-        cells[np.searchsorted(start, bare, side="right") - 1] = BROKEN
-    full = np.flatnonzero(end > start)
-    line = np.searchsorted(breaks, start[full]) + 1
-    return Records(start[full], end[full], line.astype(np.int64), cells[full])
-
-
-def _line_by_line(
-    content: bytes, text: NDArray[np.uint8], breaks: Ints, commas: Ints, quotes: Ints
-) -> Records:
-    """Records of a text with wrong quotes: only lines with a quote are looked at one at a time."""
-    lines = _records(text, breaks, commas, breaks, _NOTHING)
-    expected, _ = _count(content, int(lines.start[0]))
-    cells = lines.cells.copy()
-    end = lines.end.copy()
-    keep = np.ones(len(cells), bool)
-    quoted = np.unique(np.searchsorted(lines.start, quotes, side="right") - 1)
+    lines = _Lines(np.frombuffer(content, np.uint8))
+    start, end, cells = lines.start, lines.end.copy(), lines.cells()
+    keep = np.ones(len(start), bool)
+    doubtful = lines.doubtful()
+    # Cells of each line if its quotes meant nothing.
+    alone = lines.cells_without_quotes
+    expected = _count(content, int(start[0]))[0] if len(doubtful) else 0
     inside_until = -1
-    for place in quoted.tolist():
-        if lines.start[place] < inside_until:
+    for place in doubtful.tolist():
+        if start[place] < inside_until:
             continue
-        count, closed = _count(content, int(lines.start[place]))
-        after = int(np.searchsorted(lines.start, closed))
-        if after - place > 1 and (count != expected or (lines.cells[place:after] == expected).sum() > 1):
-            count = BROKEN  # as in `_swallows`
+        count, closed = _count(content, int(start[place]))
+        after = int(np.searchsorted(start, closed))
+        # A record over several lines that has not the number of cells of the others, or two of whose lines
+        # would be records by themselves, is rather two stray quotes that found each other. To believe in it
+        # would lose the lines between them.
+        if after - place > 1 and (count != expected or (alone[place:after] == expected).sum() > 1):
+            count = BROKEN
         cells[place] = count
         if count != BROKEN:
             end[place] = inside_until = closed
             keep[place + 1 : after] = False
-    return Records(lines.start[keep], end[keep], lines.line[keep], cells[keep])
+    return Records(start[keep], end[keep], lines.number[keep], cells[keep])
+
+
+class _Lines:
+    """The lines of a text that are not empty, and what stands in them.
+
+    start, end : (n,) offsets, without the line break; number : (n,) from 1
+    cells_without_quotes : (n,) number of cells if quotes meant nothing
+    """
+
+    def __init__(self, text: NDArray[np.uint8]) -> None:
+        self._text = text
+        self._commas = np.flatnonzero(text == _COMMA)
+        self._quotes = np.flatnonzero(text == _QUOTE)
+        breaks = np.flatnonzero(text == _NEWLINE)
+        start = np.concatenate([[0], breaks + 1])
+        end = np.concatenate([breaks, [len(text)]])
+        if len(text):
+            end = end - ((end > start) & (text[np.maximum(end, 1) - 1] == _RETURN))
+        full = np.flatnonzero(end > start)
+        self.start: Ints = start[full]
+        self.end: Ints = end[full]
+        self.number: Ints = full + 1
+        self.cells_without_quotes: Ints = self._counts(self._commas) + 1
+        self._quotes_before: Ints = np.searchsorted(self._quotes, self.start)
+
+    def cells(self) -> Ints:
+        """(n,) number of cells of each line, its quotes taken to be in order; BROKEN with a bare return."""
+        cells = self.cells_without_quotes.copy()
+        if len(self._quotes):
+            cells = self._counts(self._commas[~self._quoted(self._commas)]) + 1
+        returns = np.flatnonzero(self._text == _RETURN)
+        if len(returns) and len(cells):
+            line = self._line_of(returns)
+            # Not those that end a line, nor those of the empty lines before the first.
+            bare = (line >= 0) & (returns < self.end[line]) & ~self._quoted(returns)
+            cells[line[bare]] = BROKEN
+        return cells
+
+    def doubtful(self) -> Ints:
+        """Lines with a quote that neither opens a cell, nor closes one at its end, nor is doubled."""
+        if not len(self._quotes):
+            return np.empty(0, np.int64)
+        line = self._line_of(self._quotes)
+        opens = (np.arange(len(self._quotes)) - self._quotes_before[line]) % 2 == 0
+        before = self._text[np.maximum(self._quotes, 1) - 1]
+        after = self._text[np.minimum(self._quotes + 1, len(self._text) - 1)]
+        at_start = (self._quotes == self.start[line]) | (before == _COMMA)
+        at_end = (self._quotes + 1 == self.end[line]) | (after == _COMMA)
+        doubled = np.where(opens, before == _QUOTE, after == _QUOTE)
+        wrong = ~(doubled | np.where(opens, at_start, at_end))
+        odd = np.flatnonzero(self._counts(self._quotes) % 2)
+        return np.union1d(line[wrong], odd)
+
+    def _quoted(self, places: Ints) -> Bools:
+        """Whether an odd number of quotes stands before each place in its line."""
+        before = np.searchsorted(self._quotes, places) - self._quotes_before[self._line_of(places)]
+        quoted: Bools = before % 2 == 1
+        return quoted
+
+    def _line_of(self, places: Ints) -> Ints:
+        return np.searchsorted(self.start, places, side="right") - 1
+
+    def _counts(self, places: Ints) -> Ints:
+        """(n,) how many of the places stand in each line."""
+        return np.diff(np.searchsorted(places, np.append(self.start, len(self._text))))
 
 
 def _count(content: bytes, start: int) -> tuple[int, int]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["change_facts"]
 
 # In the order of the page.
-_STEPS: Final = ("won", "lost", "won_early", "up", "down", "created", "arrivals", "corrected", "other")
+_STEPS: Final = ("won", "lost", "won_early", "up", "down", "created", "arrivals", "corrected", "rest")
 _MOVERS_SHOWN: Final = 6
 _VISIBLE: Final = 0.5  # of the currency; less is rounding
 
@@ -43,7 +43,7 @@ def change_facts(now: Outlook, before: Outlook | None, names: dict[str, str]) ->
     }
     steps["arrivals"] = (arrivals, 0)
     total = (today["expected"] or 0.0) - (then["expected"] or 0.0)
-    steps["other"] = (total - sum(amount for amount, _ in steps.values()), 0)
+    steps["rest"] = (total - sum(amount for amount, _ in steps.values()), 0)
     order = moves["change"].abs().sort_values(ascending=False, kind="stable").index[:_MOVERS_SHOWN]
     movers = moves.loc[order].reset_index(names="deal_id")
     return {
@@ -88,7 +88,7 @@ def _moves(now: Outlook, before: Outlook) -> pd.DataFrame:
             kind_now == LOST,
         ],
         ["corrected", "won", "moved", "created", "won_early", "lost"],
-        default="other",
+        default="rest",
     )
     kind = np.where(kind == "moved", np.where(after >= then, "up", "down"), kind)
     owner = both["owner_id_now"].where(both["owner_id_now"].notna(), both["owner_id_then"])

@@ -1,0 +1,173 @@
+"""`python -m training train`: the command around `training.train`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from forecast.tables import CheckReport
+    from training.settings import Settings
+    from training.train import Training
+
+__all__ = ["command"]
+
+_EPILOG = """\b
+Examples:
+  python -m training train --data sample --bundle models/sample
+  python -m training train --data export/ --as-of 2026-01-01 --bundle models/q1 --register
+  python -m training train --data export/ --bundle models/mine --settings my.toml --no-track
+"""
+
+
+@click.command("train", epilog=_EPILOG)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="DIR",
+    help="Folder of tables (CSV or Parquet).",
+)
+@click.option(
+    "--as-of",
+    "as_of_text",
+    metavar="DATE",
+    help="Learn only from what was recorded before this moment.  [default: after the newest event]",
+)
+@click.option(
+    "--bundle",
+    "folder",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="DIR",
+    help="Folder to write the bundle to, e.g. models/NAME; an older bundle there is replaced.",
+)
+@click.option(
+    "--settings",
+    "settings_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="TOML file with the settings to change; training/settings.toml explains all of them.",
+)
+@click.option("--register", is_flag=True, help="Add the bundle to the MLflow registry as a new version.")
+@click.option("--no-track", is_flag=True, help="Do not record the run with MLflow.")
+def command(
+    data: Path,
+    as_of_text: str | None,
+    folder: Path,
+    settings_path: Path | None,
+    register: bool,
+    no_track: bool,
+) -> None:
+    """Fit the models on a data folder, measure them on a later period, and write a bundle.
+
+    The bundle is measured beside the rules everybody uses, on a period it had not seen, and then learns from
+    everything. The same data, settings and as-of moment give the same bundle id.
+    """
+    # Wrong arguments are told before anything slow is loaded.
+    from forecast.errors import UsageError
+    from forecast.periods import parse_as_of
+    from training.settings import read_settings
+
+    started = time.time()
+    settings = read_settings(settings_path)
+    as_of = None if as_of_text is None else parse_as_of(as_of_text)
+    track = settings.tracking.enabled and not no_track
+    if register and not track:
+        raise UsageError(
+            "--register needs tracking, which --no-track or the settings switch off", code="bad_option"
+        )
+
+    from forecast.bundle import check_bundle_folder
+
+    check_bundle_folder(folder)
+
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    from forecast.tables import read_folder
+    from training.lock import exclusive
+    from training.summary import show
+    from training.train import train
+
+    says = Console(stderr=True, highlight=False, soft_wrap=True)
+    bar = Progress(
+        SpinnerColumn(),
+        BarColumn(24),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+        console=says,
+        transient=True,
+    )
+    with exclusive(folder):
+        with bar:
+            task = bar.add_task(f"reading {data}", total=1.0)
+            reading = read_folder(data)
+            training = train(
+                reading.tables,
+                folder,
+                settings,
+                as_of=as_of,
+                tell=lambda text, share: bar.update(task, description=text, completed=share),
+            )
+        for text in _set_aside(reading.report, data):
+            says.print(text, style="yellow", markup=False)
+        show(Console(highlight=False, width=None if says.is_terminal else 110), training)
+        if track:
+            _record(says, training, settings, started=started, register=register)
+
+
+def _set_aside(report: CheckReport, data: Path) -> list[str]:
+    """What reading the tables left out or warned of, a line each."""
+    bad = len(report.quarantine)
+    aside = [f"{bad:,} bad rows were set aside; `forecast check {data}` shows them"] if bad else []
+    return [*aside, *report.warnings]
+
+
+def _record(says: Console, training: Training, settings: Settings, *, started: float, register: bool) -> None:
+    """Record the finished training; a server that does not answer costs the record, never the bundle."""
+    from forecast.errors import UnavailableError
+    from training.tracking import Record, record
+
+    run = Record(
+        folder=training.folder,
+        bundle_id=training.bundle_id,
+        params={
+            **settings.flat(),
+            "as_of": training.as_of.isoformat(),
+            "data_fingerprint": training.fingerprint,
+            "rung": training.models.outcome.name,
+        },
+        metrics={
+            **({} if training.measured is None else training.measured.metrics()),
+            **{f"deals_{name}": float(count) for name, count in training.models.counts.items()},
+        },
+        tags={"rung": training.models.outcome.name, "data_fingerprint": training.fingerprint},
+        started=started,
+    )
+    try:
+        done = record(run, settings.tracking, register=register)
+    except UnavailableError as error:
+        kept = f"{error.message}; the bundle in {training.folder} is complete"
+        if register:
+            # Registration was asked for and did not happen: a scheduler must see that.
+            raise UnavailableError(
+                f"{kept} but not registered: run the same command again once it answers", code=error.code
+            ) from error
+        says.print(f"warning: {kept}", style="yellow", markup=False)
+        return
+    if done.version is None:
+        says.print(f"Recorded with MLflow at {done.uri}, run {done.run_id}", markup=False)
+    else:
+        was = "is already registered as" if done.known else "registered as"
+        says.print(
+            f"Bundle {training.bundle_id[:12]} {was} {settings.tracking.model} version {done.version}, "
+            f"alias {done.alias} ({done.uri})",
+            markup=False,
+        )

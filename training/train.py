@@ -1,0 +1,103 @@
+"""Training: measure on a later period, then learn from everything and write the bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from forecast.bundle import set_current, write_bundle
+from forecast.history import History
+from forecast.models import FittedModels, fit_models
+from forecast.tables import Money, Tables
+from training.holdout import Measured, choose_holdout, measure_holdout
+from training.settings import Settings
+
+__all__ = ["Training", "train"]
+
+Tell = Callable[[str, float], None]
+
+# With fewer closed deals than this, what was learnt is mostly what was assumed; see docs/training.md.
+_THIN_CLOSED_DEALS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What a training left behind.
+
+    notes: plain sentences about how far it can be trusted
+    measured: None if there was too little history to hold any back
+    """
+
+    folder: Path
+    bundle_id: str
+    models: FittedModels
+    as_of: pd.Timestamp
+    fingerprint: str
+    measured: Measured | None
+    notes: tuple[str, ...]
+
+
+def train(
+    tables: Tables,
+    folder: Path,
+    settings: Settings,
+    *,
+    as_of: pd.Timestamp | None = None,
+    tell: Tell | None = None,
+) -> Training:
+    """Fit on what was recorded before `as_of` (default: everything), write the bundle, make it current.
+
+    The bundle is a function of data, settings and as-of moment: neither the time of day nor its place on disk
+    is in it. It is written last and at once; whatever was in `folder` stays until then.
+
+    tell: called with what is being done and the share done, for a progress bar
+    Raises DataError if nothing is known before `as_of`, OutputError if the bundle cannot be written. Callers
+    that may not be alone hold `training.lock.exclusive(folder)` meanwhile.
+    """
+    say: Tell = tell or (lambda _text, _share: None)
+    moment = tables.default_as_of if as_of is None else as_of
+    say("reading the history", 0.0)
+    history = History.from_tables(tables, Money.from_tables(tables, settings.fit.reporting_currency))
+    holdout, note = choose_holdout(history, moment, settings.holdout)
+    notes = [note] if note else []
+    measured = None
+    if holdout is not None:
+        measured = measure_holdout(
+            tables, history, holdout, settings.fit, tell=lambda text, share: say(text, 0.05 + 0.45 * share)
+        )
+        notes += _nothing_won(measured)
+    models = fit_models(history, moment, settings.fit, tell=lambda text, share: say(text, 0.5 + 0.45 * share))
+    notes += _thin_data(models)
+    say("writing the bundle", 0.95)
+    fingerprint = tables.fingerprint
+    metrics = {} if measured is None else {"holdout": measured.to_json(), "values": measured.metrics()}
+    bundle_id = write_bundle(models, folder, metrics=metrics, data_fingerprint=fingerprint)
+    set_current(folder)
+    say("done", 1.0)
+    return Training(folder, bundle_id, models, moment, fingerprint, measured, tuple(notes))
+
+
+def _nothing_won(measured: Measured) -> list[str]:
+    table = measured.table
+    shares = table.loc[(table["forecaster"] == "actual") & (table["metric"] == "share_won"), "value"]
+    if (shares > 0.0).any():
+        return []
+    return ["No deal was won in the held-out period: its figures cannot tell a good forecast from a bad one."]
+
+
+def _thin_data(models: FittedModels) -> list[str]:
+    won, lost = models.counts["won"], models.counts["lost"]
+    if won + lost == 0:
+        return [
+            "No deal has closed yet: every probability rests on the CRM's own stage probabilities and on "
+            "common experience, and ranges are wide. Train again as deals close."
+        ]
+    if won + lost < _THIN_CLOSED_DEALS or not won or not lost:
+        return [
+            f"Only {won} won and {lost} lost deals to learn from: probabilities still lean on the CRM's own "
+            "stage probabilities, and ranges are wide. Train again as deals close."
+        ]
+    return []
