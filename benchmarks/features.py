@@ -153,10 +153,11 @@ class Taken(NamedTuple):
 
 
 def median_taken(work: Callable[[], object], runs: int) -> Taken:
-    """Median time of several runs."""
+    """Median time of several runs after one that warms the caches."""
+    work()
+    gc.collect()
     wall, cpu = [], []
     for _ in range(runs):
-        gc.collect()
         start, busy = time.perf_counter(), time.process_time()
         work()
         wall.append(time.perf_counter() - start)

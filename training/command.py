@@ -126,7 +126,8 @@ def command(
 def _set_aside(report: CheckReport, data: Path) -> list[str]:
     """What reading the tables left out or warned of, a line each."""
     bad = len(report.quarantine)
-    aside = [f"{bad:,} bad rows were set aside; `forecast check {data}` shows them"] if bad else []
+    rows = "1 bad row was" if bad == 1 else f"{bad:,} bad rows were"
+    aside = [f"{rows} set aside; `forecast check {data}` shows them"] if bad else []
     return [*aside, *report.warnings]
 
 

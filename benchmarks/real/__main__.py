@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import click
 from rich.console import Console
 
 from benchmarks.real.protocols import PROTOCOLS
 from benchmarks.real.report import as_markdown, as_rich, put_between_marks
-from forecast.errors import ForecastError, UnavailableError
+from forecast.cli import run as run_command
+from forecast.errors import UnavailableError
 from forecast.tables import write_folder
 
 _SET = click.Choice(sorted(PROTOCOLS))
@@ -44,20 +45,18 @@ def run(name: str, markdown: Path | None) -> None:
     console, progress = Console(), Console(stderr=True)
     for each in sorted(PROTOCOLS) if name == "all" else [name]:
         load, protocol = PROTOCOLS[each]
+        try:
+            tables = load()
+        except UnavailableError as absent:
+            # Data that is not there is no failure of the project: said plainly, and the rest goes on.
+            progress.print(f"{each} skipped: {absent.message}")
+            continue
         with progress.status(each) as status:
-            result: Any = protocol(load(), tell=status.update)
+            result = protocol(tables, tell=status.update)
         console.print(as_rich(result))
         if markdown is not None:
             put_between_marks(markdown, each, as_markdown(result))
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UnavailableError as absent:
-        # Absent data is no failure of the project: said plainly, and the rest of a build goes on.
-        click.echo(f"skipped: {absent.message}", err=True)
-        sys.exit(0)
-    except ForecastError as error:
-        click.echo(f"error: {error.message}", err=True)
-        sys.exit(error.exit_code)
+    sys.exit(run_command(main, None, "python -m benchmarks.real"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -35,10 +35,10 @@ Tell = Callable[[str], None]
 
 FORECAST: Final = "forecast"
 LABELS: Final = {
-    "base_rate": "constant (base rate)",
+    "base_rate": "constant",
     "stage_weighted": "stage-weighted",
-    "aalen_johansen": "Aalen-Johansen by stage",
-    "closed_only": "closed deals only, boosted trees",
+    "aalen_johansen": "Aalen-Johansen",
+    "closed_only": "closed deals only",
     FORECAST: "Forecast",
 }
 
@@ -125,7 +125,13 @@ def run_maven_crm(tables: Tables, settings: FitSettings = FitSettings(), tell: T
     )
 
 
-PROTOCOLS: Final = {
+class Measured(Protocol):
+    """Fit, forecast and measure on the tables of one data set."""
+
+    def __call__(self, tables: Tables, settings: FitSettings = ..., tell: Tell | None = None) -> Result: ...
+
+
+PROTOCOLS: Final[dict[str, tuple[Callable[[], Tables], Measured]]] = {
     "maven_crm": (maven_crm.load, run_maven_crm),
     "bpic2012": (bpic2012.load, run_bpic2012),
 }

@@ -6,50 +6,53 @@ import re
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import pandas as pd
 from rich.table import Table
 
-from benchmarks.real.protocols import LABELS, Result, bookings_errors
+from benchmarks.real.protocols import FORECAST, LABELS, Result, bookings_errors
 from forecast.errors import UsageError
 from forecast.evaluation import scoreboard
 
 __all__ = ["as_markdown", "as_rich", "put_between_marks"]
 
-_SHOWN: Final = {"auc": ("AUC", ".3f"), "brier": ("Brier", ".4f"), "skill": ("skill", "+.3f")}
+_SHOWN: Final = {
+    "auc": ("AUC", ".3f"),
+    "brier": ("Brier", ".4f"),
+    "skill": ("Brier skill", "+.3f"),
+    "calibration_error": ("calib. error", ".3f"),
+}
 
 
 def rows_of(result: Result) -> tuple[list[str], list[list[str]]]:
-    """Column heads, and one row of text per forecaster."""
-    horizons = list(dict.fromkeys(result.scores["horizon_days"]))
-    heads, columns = ["forecaster"], []
+    """Heads of the columns, one per forecaster, and a row of text per metric and horizon."""
+    names = list(LABELS)
+    rows = []
     for metric, (label, shape) in _SHOWN.items():
-        table = scoreboard.wide(result.scores, metric)
-        for horizon in horizons:
-            heads.append(f"{label} {horizon} d")
-            columns.append(table[horizon].map(lambda value, shape=shape: _number(value, shape)))
+        table = scoreboard.wide(result.scores, metric).loc[names]
+        for horizon in table.columns:
+            rows.append([f"{label} {horizon} d", *_numbers(table[horizon], shape)])
     if result.bookings is not None:
-        errors = bookings_errors(result.bookings)
-        heads += ["bookings MAPE", "bookings bias"]
-        columns += [errors["mape"].map("{:.0%}".format), errors["bias"].map("{:+.0%}".format)]
-    rows = [[LABELS[name], *(column.get(name, "") for column in columns)] for name in LABELS]
-    return heads, rows
+        errors = bookings_errors(result.bookings).loc[names]
+        rows.append(["bookings MAPE", *_numbers(errors["mape"], ".0%")])
+        rows.append(["bookings bias", *_numbers(errors["bias"], "+.0%")])
+    return ["", *LABELS.values()], rows
 
 
 def about(result: Result) -> list[str]:
     """What a reader must know beside the numbers: how many rows they rest on, and what was chosen."""
     actual = result.scores[result.scores["forecaster"] == "actual"]
     facts = actual.pivot_table(index="horizon_days", columns="metric", values="value", sort=False)
-    parts = [
-        f"{horizon} d: {row['rows']:,.0f} open deals scored ({row['deals']:,.0f} different ones), "
-        f"{row['share_won']:.1%} won"
+    lines = [
+        f"Scored at {horizon} days: {row['rows']:,.0f} rows of {row['deals']:,.0f} open deals, "
+        f"{row['share_won']:.1%} of them won by then."
         for horizon, row in facts.iterrows()
     ]
     chosen = next(rung for rung in result.models.ladder if rung.chosen)
-    refused = [f"{d.feature} ({d.reason})" for d in result.models.decisions if not d.used]
-    custom = [text for text in refused if text.startswith("custom:")]
-    lines = ["; ".join(parts) + ".", f"Rung chosen by the last fit: {chosen.name} ({chosen.reason})."]
-    if custom:
-        lines.append(f"Refused by the field policy: {'; '.join(custom)}.")
+    lines.append(f"Rung chosen by the last fit: {chosen.name} ({chosen.reason}).")
+    for decision in result.models.decisions:
+        if decision.feature.startswith("custom:") and not decision.used:
+            lines.append(f"Refused by the field policy: {decision.feature}, {decision.reason}.")
     return lines
 
 
@@ -58,29 +61,39 @@ def as_rich(result: Result) -> Table:
     heads, rows = rows_of(result)
     table = Table(title=result.title, caption="\n".join(about(result)), caption_justify="left")
     for number, head in enumerate(heads):
-        table.add_column(head, justify="right" if number else "left")
+        table.add_column(
+            head, justify="right" if number else "left", style="bold" if head == LABELS[FORECAST] else None
+        )
     for row in rows:
-        table.add_row(*row, style="bold" if row[0] == LABELS["forecast"] else None)
+        table.add_row(*row)
     return table
 
 
 def as_markdown(result: Result) -> str:
     """For the documentation."""
     heads, rows = rows_of(result)
-    lines = [_line(heads), _line(["---", *("---:" for _ in heads[1:])]), *(_line(row) for row in rows), ""]
-    lines += about(result)
+    parts = [_markdown(heads, rows), *(f"- {line}" for line in about(result))]
     if result.bookings is not None:
-        lines += ["", *_bookings_markdown(result.bookings)]
-    return "\n".join(lines) + "\n"
+        parts += ["", *_bookings_markdown(result.bookings)]
+    return "\n".join(parts) + "\n"
 
 
 def _bookings_markdown(bookings: pd.DataFrame) -> list[str]:
     names = [name for name in LABELS if name in bookings.columns]
     heads = ["as of", "really won", *(LABELS[name] for name in names)]
-    lines = [_line(heads), _line(["---", *("---:" for _ in heads[1:])])]
-    for row in bookings.to_dict("records"):
-        lines.append(_line([row["as_of"], *(f"{row[name] / 1e3:,.0f}" for name in ("actual", *names))]))
-    return ["Open deals won by the end of the quarter, at list price, in thousands:", "", *lines]
+    rows = [
+        [str(row["as_of"]), *(f"{float(row[name]) / 1e3:,.0f}" for name in ("actual", *names))]
+        for row in bookings.to_dict("records")
+    ]
+    title = (
+        "What the deals open at each date brought by the end of their quarter, at list price, in thousands:"
+    )
+    return [title, "", _markdown(heads, rows)]
+
+
+def _markdown(heads: list[str], rows: list[list[str]]) -> str:
+    lines = [heads, ["---", *("---:" for _ in heads[1:])], *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
 def put_between_marks(path: Path, name: str, block: str) -> None:
@@ -90,7 +103,7 @@ def put_between_marks(path: Path, name: str, block: str) -> None:
     without them: nothing else of it is ever changed.
     """
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    marked = f"{begin}\n{block}{end}"
+    marked = f"{begin}\n\n{block.strip()}\n\n{end}"
     if not path.exists():
         path.write_text(marked + "\n", encoding="utf-8")
         return
@@ -105,9 +118,5 @@ def put_between_marks(path: Path, name: str, block: str) -> None:
     path.write_text(changed, encoding="utf-8")
 
 
-def _line(cells: list[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
-def _number(value: float, shape: str) -> str:
-    return "-" if pd.isna(value) else f"{value:{shape}}"
+def _numbers(values: pd.Series, shape: str) -> list[str]:
+    return ["-" if np.isnan(value) else f"{value:{shape}}" for value in values.to_numpy(np.float64)]

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from forecast.errors import DataError
-from forecast.history import LOST, WON, History, make_landmarks
+from forecast.features import build
+from forecast.history import LOST, WON, DatedRecords, History, make_landmarks
 from forecast.periods import DAY_US, Period, as_of_us
 from forecast.tables import Tables
 
@@ -166,3 +167,45 @@ def test_thinned_landmarks_stand_for_the_ones_left_out() -> None:
     thin = marks.thin(40, np.random.default_rng(0))
     assert len(thin) == 40
     assert thin.weight.sum() == pytest.approx(len(marks))
+
+
+def test_a_custom_attribute_may_be_called_like_one_of_our_counters() -> None:
+    rows = [("D-1", "2025-01-13", "stage", "prospecting"), ("D-1", "2025-01-14", "meeting", "on site")]
+    history = company(rows, activity=["mining"])
+    deal, when = np.array([0]), np.array([as_of_us(at("2025-02-01"))])
+    records = DatedRecords.of(history)
+    row = build(history, deal, when, records).to_frame().iloc[0]
+    assert row["custom:activity"] == "mining"
+    assert row["custom:meeting"] == "on site"
+    assert row["activities_90d"] == 0
+    assert row["meetings_90d"] == 0
+
+
+def test_a_request_is_read_like_the_tables() -> None:
+    """The same deal as JSON and as rows of files has the same features."""
+    rows = [
+        ("D-1", "2025-01-13", "stage", "prospecting"),
+        ("D-1", "2025-01-13", "amount", "1000"),
+        ("D-1", "2025-01-20", "budget", "1"),
+        ("D-1", "2025-01-21", "expected_close_on", "2025-03-31"),
+        ("D-1", "2025-01-25", "stage", "proposal"),
+        ("D-1", "2025-01-26", "competitor", "acme"),
+    ]
+    tables = company(rows, currency=["USD"], industry=["health"], owner_id=["ana"])
+    request = {
+        "deal_id": "D-1",
+        "pipeline": "sales",
+        "motion": "new",
+        "created_at": "2025-01-01T00:00:00Z",
+        "currency": "USD",
+        "industry": "health",
+        "owner_id": "ana",
+        "events": [{"field": f, "value": v, "recorded_at": f"{t}T00:00:00Z"} for _, t, f, v in rows],
+    }
+    sent = History.from_request([request], stages=tables.stages, money=tables.money)
+    deal, when = np.array([0]), np.array([as_of_us(at("2025-02-01"))])
+    records = DatedRecords.of(tables).freeze(tables, int(when[0]))
+    pd.testing.assert_frame_equal(
+        build(sent, deal, when, records.bind(sent)).to_frame(),
+        build(tables, deal, when, records.bind(tables)).to_frame(),
+    )

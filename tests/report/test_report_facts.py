@@ -122,6 +122,14 @@ def test_deciding_deals_are_still_open_to_decide(facts: Facts) -> None:
     assert {deal["basis"] for deal in deciding} == {"quota"}
 
 
+def test_a_quota_out_of_reach_hinges_on_no_deal(sample_outlook: Outlook) -> None:
+    deciding = sample_outlook.bookings.deciding
+    hopeless = replace(sample_outlook.bookings, deciding=deciding.assign(effect=0.0001, basis="quota"))
+    found = collect_facts(replace(sample_outlook, bookings=hopeless), compare_days=None)["deals"]["deciding"]
+    assert {deal["basis"] for deal in found} == {"variance"}
+    assert all(0 < deal["effect"] < 1 for deal in found)
+
+
 def test_collecting_changes_nothing(sample_outlook: Outlook) -> None:
     scores, table = sample_outlook.scores.copy(), sample_outlook.bookings.table.copy()
     users = sample_outlook.tables.users.copy()

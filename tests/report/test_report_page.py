@@ -12,7 +12,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import altair as alt
 import pytest
+from markupsafe import Markup
 from report_cases import STAGES, company, only_deals, outlook_of, with_amounts, without
 
 from forecast.bundle import Bundle, load_bundle
@@ -144,6 +146,20 @@ def test_every_picture_says_what_it_shows(html: str) -> None:
     for picture in Page(html).all("svg"):
         spoken = picture.get("role") == "img" and picture.get("aria-label")
         assert spoken or picture.get("aria-hidden") == "true"
+
+
+def test_charts_keep_vega_lites_schema(sample_outlook: Outlook, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[dict[str, Any]] = []
+
+    def keep(spec: dict[str, Any], label: str) -> Markup:
+        drawn.append(spec)
+        return Markup("<svg></svg>")
+
+    monkeypatch.setattr("forecast.report.drawing.draw", keep)
+    render(collect_facts(sample_outlook))
+    assert len(drawn) == 14  # seven pictures, wide and narrow
+    for spec in drawn:
+        alt.LayerChart.from_dict(spec, validate=True)
 
 
 def test_one_heading_answers_the_question(html: str) -> None:

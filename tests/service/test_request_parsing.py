@@ -353,7 +353,7 @@ def test_numbers_beyond_a_double_are_refused_by_their_field() -> None:
 
 # -- /v1/forecast -------------------------------------------------------------------------------------------
 
-QUOTA = {"level": "team", "entity": "North", "period": "2026Q1", "amount": 1e6, "currency": "EUR"}
+QUOTA = {"level": "company", "entity": "*", "period": "2026Q1", "amount": 1e6, "currency": "EUR"}
 BOOKED = {"deal_id": "b1", "owner_id": "u1", "amount": 10.0, "closed_at": "2026-01-15T00:00:00Z"}
 
 
@@ -366,6 +366,25 @@ def test_a_forecast_request_has_every_column_of_its_lists() -> None:
     assert request.quotas == [QUOTA]
     assert request.booked[0]["closed_at"] == NOW_US + 14 * DAY
     assert request.booked[0]["currency"] is None
+
+
+def test_a_quota_may_be_for_whoever_sells() -> None:
+    users = [{"user_id": "u1", "team": "North", "region": "EMEA"}]
+    owned = deal(owner_id="u2")
+    handed = with_event(field="owner_id", value="u3") | {"deal_id": "d2"}
+    entities = [
+        ("user", "u1"),
+        ("user", "u2"),
+        ("user", "u3"),
+        ("user", "u4"),
+        ("team", "North"),
+        ("region", "EMEA"),
+    ]
+    quotas = [{**QUOTA, "level": level, "entity": entity} for level, entity in entities]
+    request = forecast(
+        users=users, quotas=quotas, deals=[owned, handed], booked=[{**BOOKED, "owner_id": "u4"}]
+    )
+    assert len(request.quotas) == 6
 
 
 BAD_LISTS: list[tuple[str, dict[str, Any], str, str | None, int | None]] = [
@@ -382,6 +401,10 @@ BAD_LISTS: list[tuple[str, dict[str, Any], str, str | None, int | None]] = [
     ("quota period", {"quotas": [QUOTA, {**QUOTA, "period": CANARY}]}, "bad_period", "quotas.period", 1),
     ("quota amount", {"quotas": [{**QUOTA, "amount": "7731"}]}, "not_a_number", "quotas.amount", 0),
     ("quota amount null", {"quotas": [{**QUOTA, "amount": None}]}, "not_a_number", "quotas.amount", 0),
+    ("quota of no company", {"quotas": [{**QUOTA, "entity": CANARY}]}, "unknown_entity", "quotas.entity", 0),
+    ("quota of no user", {"quotas": [{**QUOTA, "level": "user"}]}, "unknown_entity", "quotas.entity", 0),
+    ("quota of no team", {"users": [{"user_id": "u", "region": "N"}],
+     "quotas": [{**QUOTA, "level": "team", "entity": "N"}]}, "unknown_entity", "quotas.entity", 0),
     ("quota negative", {"quotas": [{**QUOTA, "amount": -7731}]}, "out_of_range", "quotas.amount", 0),
     ("quota twice", {"quotas": [QUOTA, QUOTA]}, "duplicate", "quotas", 1),
     ("quota currency", {"quotas": [{**QUOTA, "currency": "XTS"}]}, "unknown_currency", "quotas.currency", 0),

@@ -291,6 +291,11 @@ def test_a_bad_row_goes_to_quarantine_and_all_others_load(
     assert_adds_up(reading.report)
 
 
+def test_every_code_is_explained() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "tables.md").read_text(encoding="utf-8")
+    assert [code for _, _, code in BAD_ROWS if f"`{code}`" not in page] == []
+
+
 def test_events_of_a_deal_that_did_not_load_do_not_load(company: Folder) -> None:
     reading = read_folder(company(deals=COMPANY["deals"].replace("8000.5", "8.000,5x")))
     assert quarantined(reading) == [
@@ -576,6 +581,16 @@ def test_a_damaged_parquet_file_is_refused(company: Folder) -> None:
     for content in (b"PAR1", b"no parquet at all", path.read_bytes()[:-20], b""):
         path.write_bytes(content)
         assert refusal(folder)[1] in ("bad_parquet", "empty_file")
+
+
+def test_a_flipped_bit_in_parquet_is_a_damaged_file_not_another_value(clean: Reading, tmp_path: Path) -> None:
+    write_folder(clean.tables, tmp_path / "data", format="parquet")
+    path = tmp_path / "data" / "fx_rates.parquet"
+    content = bytearray(path.read_bytes())
+    pages = pq.ParquetFile(path).metadata.row_group(0).column(2)
+    content[pages.data_page_offset + pages.total_compressed_size - 1] ^= 1
+    path.write_bytes(content)
+    assert refusal(tmp_path / "data")[:2] == ("fx_rates.parquet", "bad_parquet")
 
 
 # --- there and back -----------------------------------------------------------------------------------------

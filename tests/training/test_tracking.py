@@ -156,9 +156,9 @@ def test_a_server_that_never_answers_is_given_the_time_of_the_settings(
     training: Record, silent_port: int
 ) -> None:
     address = f"http://user:secret@127.0.0.1:{silent_port}"
+    impatient = dataclasses.replace(settings_for(address), timeout_seconds=1, retries=1)
     begun = time.monotonic()
     with pytest.raises(UnavailableError) as caught:
-        impatient = dataclasses.replace(settings_for(address), timeout_seconds=1, retries=1)
         record(training, impatient, register=True)
     assert time.monotonic() - begun < 8
     assert caught.value.message == (

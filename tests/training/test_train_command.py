@@ -200,18 +200,19 @@ def test_an_unreachable_server_costs_seconds_and_never_the_bundle(
 
 @pytest.mark.e2e
 def test_a_killed_training_leaves_the_old_bundle_and_running_it_again_is_all_it_takes(
-    trained: Training, sample_folder: Path, quick_file: Path, tmp_path: Path
+    trained: Training, sample_folder: Path, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "models" / "mine"
+    folder, settings = tmp_path / "models" / "mine", tmp_path / "unmeasured.toml"
+    settings.write_text("[fit]\nmin_closed_deals = 100000\n[holdout]\ndays = 0\n", encoding="utf-8")
     shutil.copytree(trained.folder, folder)
-    arguments = ["--data", str(sample_folder), "--bundle", str(folder), "--settings", str(quick_file)]
+    arguments = ["--data", str(sample_folder), "--bundle", str(folder), "--settings", str(settings)]
     lock = folder.parent / ".mine.lock"
     with subprocess.Popen(
         [sys.executable, "-m", "training", "train", *arguments, "--no-track"], stderr=subprocess.DEVNULL
     ) as process:
         while not (lock.exists() and lock.read_text()):
             time.sleep(0.05)
-        time.sleep(0.7)
+        time.sleep(0.3)
         process.kill()
     assert process.returncode == -signal.SIGKILL, "it was killed before it was done"
     assert load_bundle(folder).id == trained.bundle_id

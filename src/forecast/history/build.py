@@ -35,7 +35,10 @@ CATEGORIES: Final = ("omitted", "pipeline", "best_case", "commit")
 _CATEGORY_CODE: Final = {name: float(code) for code, name in enumerate(CATEGORIES)}
 _MEETING_KINDS: Final = ("call", "meeting")
 _CONTRACT: Final = frozenset(TABLES["deals"])
-_FIELD_CODE: Final = {name: code for code, name in enumerate(FIELDS)}
+# Fields that events may name; the counters of activities behind them are ours, and a custom attribute may be
+# called as they are.
+_NAMED: Final = FIELDS[:ACTIVITY]
+_FIELD_CODE: Final = {name: code for code, name in enumerate(_NAMED)}
 _NUMERIC: Final = (AMOUNT, *BANT)
 
 
@@ -46,7 +49,7 @@ def columns_from_tables(tables: Tables, money: Money) -> Columns:
     events = tables.deal_events
     custom_columns = [name for name in deals.columns if name not in _CONTRACT]
     event_fields = set(pd.unique(events["field"]))
-    custom = tuple(sorted(set(custom_columns) | (event_fields - set(FIELDS) - _CONTRACT)))
+    custom = tuple(sorted(set(custom_columns) | (event_fields - set(_NAMED) - _CONTRACT)))
     deal_ids = deals["deal_id"].to_numpy(object)
     ids = pd.Index(deal_ids)
     eventful = frozenset(event_fields)
@@ -62,7 +65,7 @@ def columns_from_tables(tables: Tables, money: Money) -> Columns:
     parts: list[tuple[Ints, int, Ints, Floats]] = []
     deal_of_event = ids.get_indexer(pd.Index(events["deal_id"].to_numpy(object))).astype(np.int64)
     at_us = _microseconds(events["recorded_at"])
-    for name in (*FIELDS[:ACTIVITY], *custom):
+    for name in (*_NAMED, *custom):
         here = np.flatnonzero((events["field"] == name).to_numpy() & (deal_of_event >= 0))
         if not len(here):
             continue
@@ -133,7 +136,8 @@ def columns_from_request(deals: list[dict[str, Any]], stages: StageMap, money: M
     )
     codes = {**_FIELD_CODE, **{name: len(FIELDS) + place for place, name in enumerate(custom)}}
     words: dict[str, set[str]] = {name: set() for name in ("owner_id", *custom)}
-    rows: list[tuple[int, str, int, Any]] = []
+    rows: list[tuple[int, int, int, float]] = []
+    texts: list[tuple[int, str, int, Any]] = []
     for place, deal in enumerate(deals):
         events = deal.get("events") or ()
         spoken = {event["field"] for event in events}
@@ -148,14 +152,14 @@ def columns_from_request(deals: list[dict[str, Any]], stages: StageMap, money: M
             if field in words and value not in (None, ""):
                 words[field].add(str(value))
             if field in codes:
-                rows.append((place, field, at, value))
+                texts.append((place, field, at, value))
         for activity in deal.get("activities") or ():
             at = micros(activity["occurred_at"])
-            rows.append((place, "activity", at, 0.0))
+            rows.append((place, ACTIVITY, at, 0.0))
             if activity.get("direction") == "in":
-                rows.append((place, "activity_in", at, 0.0))
+                rows.append((place, ACTIVITY_IN, at, 0.0))
             if activity["kind"] in _MEETING_KINDS:
-                rows.append((place, "meeting", at, 0.0))
+                rows.append((place, MEETING, at, 0.0))
     vocabularies = {name: Vocabulary(tuple(sorted(found))) for name, found in words.items()}
     for name in ("account_id", "source", "motion", "pipeline"):
         vocabularies[name] = Vocabulary(tuple(sorted({str(d[name]) for d in deals if d.get(name)})))
@@ -175,6 +179,7 @@ def columns_from_request(deals: list[dict[str, Any]], stages: StageMap, money: M
             return _CATEGORY_CODE[value]
         return days(value) if field == "expected_close_on" else float(value)
 
+    rows += [(place, codes[field], at, value_of(place, field, value)) for place, field, at, value in texts]
     size = len(rows)
     return Columns(
         stages=stages,
@@ -191,9 +196,9 @@ def columns_from_request(deals: list[dict[str, Any]], stages: StageMap, money: M
         ),  # a plain owner_id is an entry already, as an amount is
         amount_raw=np.full(len(deals), np.nan),
         entry_deal=np.fromiter((row[0] for row in rows), np.int64, size),
-        entry_field=np.fromiter((codes[row[1]] for row in rows), np.int64, size),
+        entry_field=np.fromiter((row[1] for row in rows), np.int64, size),
         entry_at_us=np.fromiter((row[2] for row in rows), np.int64, size),
-        entry_value=np.fromiter((value_of(row[0], row[1], row[3]) for row in rows), np.float64, size),
+        entry_value=np.fromiter((row[3] for row in rows), np.float64, size),
         vocabularies=vocabularies,
         custom=custom,
         eventful=frozenset(FIELDS) | set(custom),
@@ -238,16 +243,16 @@ def _microseconds(times: pd.Series) -> Ints:
 
 
 def _code(name: str, custom: tuple[str, ...]) -> int:
-    return FIELDS.index(name) if name in FIELDS else len(FIELDS) + custom.index(name)
+    return _FIELD_CODE[name] if name in _FIELD_CODE else len(FIELDS) + custom.index(name)
 
 
 def _values(name: str, texts: pd.Series, vocabularies: dict[str, Vocabulary]) -> Floats:
     """Event values of one field (not the stage) as numbers; NaN means: cleared, unknown again."""
-    field = FIELDS.index(name) if name in FIELDS else -1
+    field = _FIELD_CODE.get(name, -1)
     if field in _NUMERIC:
         return pd.to_numeric(texts, errors="coerce").to_numpy(np.float64, copy=True)
     if field == EXPECTED_CLOSE:
-        on = pd.to_datetime(texts.str.slice(0, 10), errors="coerce", format="%Y-%m-%d")
+        on = pd.to_datetime(texts.str.strip().str.slice(0, 10), errors="coerce", format="%Y-%m-%d")
         whole = on.to_numpy("datetime64[D]")
         days_since_1970: Floats = whole.astype(np.int64).astype(np.float64)
         days_since_1970[np.isnat(whole)] = np.nan
@@ -255,7 +260,8 @@ def _values(name: str, texts: pd.Series, vocabularies: dict[str, Vocabulary]) ->
     if field == CATEGORY:
         return texts.map(_CATEGORY_CODE).to_numpy(np.float64, copy=True)
     codes = vocabularies["owner_id" if field == OWNER else name].codes(texts.to_numpy(object))
-    numbers: Floats = np.where(codes < 0, np.nan, codes.astype(np.float64))
+    numbers: Floats = codes.astype(np.float64)
+    numbers[codes < 0] = np.nan
     return numbers
 
 

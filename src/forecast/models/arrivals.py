@@ -182,6 +182,8 @@ def _hazards(
     for k, (kind, season) in enumerate(zip((WON, LOST), seasons, strict=True)):
         exposure = exposures(bins, season, born_us[mine], duration[mine]).sum(axis=0)
         events = np.bincount(bin_of_end[cause[mine] == kind], minlength=len(bins))[: len(bins)]
+        if not cause.any():
+            continue  # without any closing in the data, waiting proves nothing (see cells.py)
         # First the level of the whole motion, then the shape bin by bin.
         level = (events.sum() + _PRIOR_EVENTS) / (exposure @ hazards[k] + _PRIOR_EVENTS)
         centre = hazards[k] * level

@@ -92,13 +92,13 @@ class StageCells:
 
 
 def fit_cells(
-    stage: Ints, survival: Survival, bins: Bins, stages: StageMap, closed_deals: float
+    stage: Ints, survival: Survival, bins: Bins, stages: StageMap, *, deals: float, closed_deals: float
 ) -> StageCells:
     """Estimate cells from landmarks.
 
     stage : (n,) stage code of each landmark
     survival : the same landmarks on the time axis
-    closed_deals : number of different deals among them that closed
+    deals, closed_deals : number of different deals among them, and of those that closed
     """
     count = len(stages)
     events = np.zeros((count, 2, len(bins)))
@@ -111,17 +111,22 @@ def fit_cells(
     share, ratio = _stage_prior(stages, closed_deals)
     rate = np.log(2.0) / _PRIOR_HALF_LIFE_DAYS
     prior = rate * np.array([share, 1.0 - share])[:, None]
-    # Landmarks of one deal repeat its outcome; priors are counted in landmarks too, so they scale with that.
-    repeats = max(survival.weight[survival.cause > 0].sum() / max(closed_deals, 1.0), 1.0)
-    strength = _CELL_EVENTS * repeats
+    # Landmarks of one deal repeat its story; priors are counted in landmarks too, so they scale with that.
+    strength = _CELL_EVENTS * max(survival.weight.sum() / max(deals, 1.0), 1.0)
+    if not events.any():
+        # Without a single closing nobody can tell "nothing ever closes" from "closed deals were not exported":
+        # time spent open then says nothing, and the prior stands alone.
+        waited, exposure = exposure, np.zeros_like(exposure)
+    else:
+        waited = exposure
     overall = (events.sum(axis=(0, 2)) + strength)[:, None] / (
         exposure.sum(axis=(0, 2))[:, None] + strength / prior
     )
     pooled = (events.sum(axis=0) + strength) / (exposure.sum(axis=0) + strength / overall)
     centre = pooled[None] * ratio[:, :, None]
     hazards = (events + strength) / (exposure + strength / centre)
-    average = np.log((hazards * exposure).sum(axis=0) + 1e-12) - np.log(exposure.sum(axis=0) + 1e-12)
-    average = np.where(exposure.sum(axis=0) > 0, average, np.log(pooled))
+    average = np.log((hazards * waited).sum(axis=0) + 1e-12) - np.log(waited.sum(axis=0) + 1e-12)
+    average = np.where(waited.sum(axis=0) > 0, average, np.log(pooled))
     names = tuple(f"{p}/{s}" for p, s in zip(stages.pipeline, stages.stage, strict=True))
     return StageCells(bins, names, np.log(np.concatenate((hazards, pooled[None]))), average)
 

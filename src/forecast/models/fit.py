@@ -17,7 +17,7 @@ from forecast.history.stages import StageMap
 from forecast.models.amount import fit_amount
 from forecast.models.arrivals import fit_arrivals
 from forecast.models.bins import Bins
-from forecast.models.cells import fit_cells
+from forecast.models.cells import StageCells, fit_cells
 from forecast.models.encoder import fit_encoder
 from forecast.models.fitted import FittedModels, Grades, Rung
 from forecast.models.hazard import OutcomeModel, Survival, log_likelihood
@@ -143,9 +143,12 @@ def fit_outcome(
     bins = Bins.for_follow_up(_longest_days(landmarks))
     survival = Survival.of(landmarks, bins, seasons)
     closed = _closed_deals(landmarks)
-    cells = fit_cells(_stage_codes(rows), survival, bins, stages, closed)
+    cells = _cells(rows, survival, bins, stages)
     if closed < settings.min_closed_deals or not _both_causes(landmarks):
-        reason = f"{closed:.0f} closed deals; the linear rung needs {settings.min_closed_deals}, won and lost"
+        reason = (
+            f"{closed:.0f} closed deals on the landmark grid; "
+            f"the linear rung needs {settings.min_closed_deals}, won and lost"
+        )
         return cells, (Rung("aalen-johansen", None, True, reason), Rung("linear", None, False, reason))
 
     say("comparing rungs on later windows", 0.2)
@@ -162,6 +165,12 @@ def fit_outcome(
         return cells, ladder
     say("fitting the linear rung", 0.65)
     return _linear(rows, use, survival, bins, ridge), ladder
+
+
+def _cells(rows: _Rows, survival: Survival, bins: Bins, stages: StageMap) -> StageCells:
+    deals = float(len(np.unique(rows.landmarks.deal)))
+    closed = _closed_deals(rows.landmarks)
+    return fit_cells(_stage_codes(rows), survival, bins, stages, deals=deals, closed_deals=closed)
 
 
 def _linear(rows: _Rows, use: tuple[str, ...], survival: Survival, bins: Bins, ridge: float) -> LinearHazard:
@@ -199,7 +208,7 @@ def _compare(
         late = _censored(rows.take(np.flatnonzero(rows.landmarks.at_us >= split_us)), split_us + step_us)
         bins = Bins.for_follow_up(_longest_days(early.landmarks))
         survival, later = (Survival.of(r.landmarks, bins, seasons) for r in (early, late))
-        cells = fit_cells(_stage_codes(early), survival, bins, stages, closed)
+        cells = _cells(early, survival, bins, stages)
         base = log_likelihood(_on_bins(cells, late), later)
         tried = {
             strength: log_likelihood(_on_bins(_linear(early, use, survival, bins, strength), late), later)

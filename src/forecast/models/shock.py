@@ -45,7 +45,7 @@ class Shock:
 def estimate_shock(models: FittedModels, history: History, records: TrackRecords, until_us: int) -> Shock:
     """Shock of a period from the last (at most eight) complete quarters before `until_us`.
 
-    With few closed deals the level itself is uncertain, for all deals alike: its variance, 1 / (wins + 4), is
+    With few closed deals the level itself is uncertain, for all deals alike: its variance, 1 / (wins + 1), is
     part of what a period shares.
     """
     closings = history.closings
@@ -72,5 +72,5 @@ def estimate_shock(models: FittedModels, history: History, records: TrackRecords
     variance = (_PRIOR_QUARTERS * _PRIOR_SD**2 + max(sum(residuals), 0.0)) / (_PRIOR_QUARTERS + quarters)
     wins = float(models.counts["won"])
     return Shock(
-        sd=float(np.sqrt(variance + 1.0 / (wins + 4.0))), df=_DF_WITHOUT_DATA + quarters, quarters=quarters
+        sd=float(np.sqrt(variance + 1.0 / (wins + 1.0))), df=_DF_WITHOUT_DATA + quarters, quarters=quarters
     )

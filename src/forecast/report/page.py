@@ -9,6 +9,7 @@ from functools import cache, partial
 from importlib.resources import files
 from typing import Any
 
+from altair.utils.schemapi import debug_mode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -32,7 +33,10 @@ def render(facts: Fact) -> str:
     words = Words(formats_of(facts["locale"], facts["currency"]))
     phrases = Phrases(words)
     style = files("forecast.report").joinpath("templates", "report.css").read_text(encoding="utf-8")
-    return (
+    # Checking every part of a chart as it is put together takes longer than drawing it.
+    with debug_mode(False):
+        pictures = _charts(facts, words, phrases)
+    page: str = (
         _environment()
         .get_template("report.html")
         .render(
@@ -43,9 +47,10 @@ def render(facts: Fact) -> str:
             style=Markup(style),  # noqa: S704  (our own file)
             # Only this very style sheet may be applied, and nothing may be fetched: see the meta tag.
             style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
-            charts=_charts(facts, words, phrases),
+            charts=pictures,
         )
     )
+    return page
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Final
 
 from forecast.report.facts.plain import Fact
@@ -129,6 +130,8 @@ class Phrases:
             )
         if unit == "share":
             return f.percent(value)
+        if unit == "days" and kind == "signed":
+            return f.integer(math.ceil(value))  # whole days to a date, which begins at midnight
         if unit == "days" and reason["feature"] in _BARE_DAYS:
             return self.words("pipeline.days", n=round(value))
         return f.integer(value) if unit == "days" or float(value).is_integer() else f.decimal(value)

@@ -19,7 +19,7 @@ CODES: Final[dict[int, str]] = {
     415: "The body is not plain UTF-8 application/json.",
     429: "Too many requests are waiting; try again after the seconds in Retry-After.",
     500: "A fault of the service, logged under the request id.",
-    503: "Not ready, or shutting down; try again after the seconds in Retry-After.",
+    503: "Not ready, or busy with large requests; try again after the seconds in Retry-After.",
 }
 
 

@@ -67,6 +67,12 @@ _QUOTA: Final[dict[str, Check]] = {
     "currency": optional(identifier),
 }
 _QUOTA_KEY: Final = ("level", "entity", "period")
+_UNKNOWN_ENTITY: Final = {
+    "user": "is neither among the users nor owner of a deal",
+    "team": "is no team of the users that were sent",
+    "region": "is no region of the users that were sent",
+    "company": "expected * for the company",
+}
 _BOOKED: Final[dict[str, Check]] = {
     "deal_id": optional(identifier),
     "owner_id": optional(identifier),
@@ -143,6 +149,8 @@ def parse_forecast_request(body: bytes, known: Catalogue, now_us: int) -> Foreca
             Period.parse(quota["period"])
         except UsageError:
             raise Invalid("bad_period", "expected 2026Q1, 2026-01 or 2026", ".period") from None
+        if quota["entity"] not in entities[quota["level"]]:
+            raise Invalid("unknown_entity", _UNKNOWN_ENTITY[quota["level"]], ".entity")
 
     def booking_fits(booking: dict[str, Any]) -> None:
         _known_currency(booking, known)
@@ -154,14 +162,14 @@ def parse_forecast_request(body: bytes, known: Catalogue, now_us: int) -> Foreca
         if not period.start_us <= closed_us < period.end_us:
             raise Invalid("outside_period", "lies outside the period that is asked for", ".closed_at")
 
-    return ForecastRequest(
-        as_of_us,
-        period,
-        [_as_known(deal, row, as_of_us) for row, deal in enumerate(deals)],
-        _rows(raw, "users", _USER, ("user_id",), lambda _: None, unique=("user_id",)),
-        _rows(raw, "quotas", _QUOTA, ("level", "entity", "period", "amount"), quota_fits, unique=_QUOTA_KEY),
-        _rows(raw, "booked", _BOOKED, ("owner_id", "amount"), booking_fits, unique=("deal_id",)),
+    known_deals = [_as_known(deal, row, as_of_us) for row, deal in enumerate(deals)]
+    users = _rows(raw, "users", _USER, ("user_id",), lambda _: None, unique=("user_id",))
+    booked = _rows(raw, "booked", _BOOKED, ("owner_id", "amount"), booking_fits, unique=("deal_id",))
+    entities = _entities(users, known_deals, booked)
+    quotas = _rows(
+        raw, "quotas", _QUOTA, ("level", "entity", "period", "amount"), quota_fits, unique=_QUOTA_KEY
     )
+    return ForecastRequest(as_of_us, period, known_deals, users, quotas, booked)
 
 
 # -- the whole request --------------------------------------------------------------------------------------
@@ -297,6 +305,20 @@ def _rows(
             raise invalid.refusal(f"{name}.{key}" if key else name, row) from None
         found.append(checked)
     return found
+
+
+def _entities(
+    users: list[dict[str, Any]], deals: list[dict[str, Any]], booked: list[dict[str, Any]]
+) -> dict[str, set[Any]]:
+    """level -> entities a quota may be for. Who owns deals and is missing from users still sells."""
+    owners = {row.get("owner_id") for row in (*deals, *booked)}
+    owners |= {event["value"] for deal in deals for event in deal["events"] if event["field"] == "owner_id"}
+    return {
+        "user": owners | {user["user_id"] for user in users},
+        "team": {user["team"] for user in users},
+        "region": {user["region"] for user in users},
+        "company": {"*"},
+    }
 
 
 def _known_currency(row: dict[str, Any], known: Catalogue) -> None:

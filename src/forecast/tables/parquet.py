@@ -25,7 +25,7 @@ def read_parquet(path: Path) -> Source:
     """Read a Parquet file. Raises DataError if it is damaged, unfolds beyond measure or nests values."""
     content = read_regular_file(path)
     try:
-        file = pyarrow.parquet.ParquetFile(pa.BufferReader(content))
+        file = pyarrow.parquet.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
         metadata = file.metadata
         unfolded = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
         if unfolded > _MAX_UNFOLDED_BYTES:
@@ -49,7 +49,8 @@ def read_parquet(path: Path) -> Source:
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A dictionary of values as the values."""
+    """A dictionary of values as the values; raises ArrowInvalid for text that is not UTF-8."""
+    column.validate(full=True)
     kind = column.type
     if pa.types.is_dictionary(kind):
         return _plain(column.cast(kind.value_type))

@@ -69,7 +69,8 @@ def write_table(frame: pd.DataFrame, path: Path, *, guard_formulas: bool = False
         write_bytes(path, text.encode())
     elif path.suffix == ".parquet":
         sink = io.BytesIO()
-        frame.to_parquet(sink, index=False)
+        # With checksums a flipped bit is a damaged file to the reader, not another amount.
+        frame.to_parquet(sink, index=False, engine="pyarrow", write_page_checksum=True)
         write_bytes(path, sink.getvalue())
     else:
         raise OutputError(

@@ -18,6 +18,7 @@ from forecast.history import WON, History
 from forecast.history.columns import ACTIVITY, ACTIVITY_IN, EXPECTED_CLOSE
 from forecast.periods import DAY_US, as_of_us
 from forecast.report.facts.plain import Fact, date_of, number, person, text
+from forecast.rollup import decide
 
 if TYPE_CHECKING:
     from forecast.outlook import Outlook
@@ -36,6 +37,7 @@ class Rules:
     unanswered_days: tuple[int, int] = (2, 14)
     # Still open enough to decide anything, by chance in the period.
     unsettled: tuple[float, float] = (0.05, 0.95)
+    least_effect: float = 0.01  # of the likeliest deal to decide, on the chance of reaching the quota
     # To drop: hardly any chance ever, and older than this share of the deals that were won.
     drop_probability: float = 0.05
     drop_age_quantile: float = 0.9
@@ -117,7 +119,7 @@ def deal_facts(
         "open": len(deals),
         "deciding": [
             _deal(deals.iloc[place], names, locale, rules) | {"effect": effect, "basis": basis}
-            for place, effect, basis in _deciding(deals, outlook.bookings.deciding, rules)
+            for place, effect, basis in _deciding(deals, _effects(outlook, rules), rules)
         ],
         "at_risk": _listing(deals, risk, listed(risk, deals["at_stake"])),
         "follow_up": _listing(deals, follow, listed(follow, leverage)),
@@ -130,6 +132,17 @@ def deal_facts(
             "drop_probability": rules.drop_probability,
         },
     }
+
+
+def _effects(outlook: Outlook, rules: Rules) -> pd.DataFrame:
+    """`bookings.deciding`; where no deal moves the chance of the quota, each one's share of the uncertainty.
+
+    A quota far out of reach, or as good as booked, is decided by no single deal.
+    """
+    deciding = outlook.bookings.deciding
+    if deciding["effect"].max() >= rules.least_effect:  # False for no deals at all
+        return deciding
+    return decide(outlook.bookings.company_draws, outlook.inputs.open, float("nan"))
 
 
 def _deciding(deals: pd.DataFrame, deciding: pd.DataFrame, rules: Rules) -> list[tuple[int, float, str]]:
