@@ -126,11 +126,15 @@ def features_as_of(tables: Tables, at: pd.Timestamp, deal_ids: list[str] | None 
 
 
 def before(tables: Tables, at: pd.Timestamp) -> Tables:
-    """What was in the books before `at`; an attribute without history stays what it is."""
+    """The books as they stood before `at`: later rows are missing, and so is what they wrote into `deals`."""
+    events = tables.deal_events
+    later = events[events["recorded_at"] >= at]
+    owned_later = tables.deals["deal_id"].isin(later.loc[later["field"] == "owner_id", "deal_id"])
     return Tables(
         **{
-            **{name: tables[name] for name in ("stages", "deals", "users", "quotas", "leads", "fx_rates")},
-            "deal_events": tables.deal_events[tables.deal_events["recorded_at"] < at],
+            **{name: tables[name] for name in ("stages", "users", "quotas", "leads", "fx_rates")},
+            "deals": tables.deals.assign(owner_id=tables.deals["owner_id"].mask(owned_later)),
+            "deal_events": events[events["recorded_at"] < at],
             "activities": tables.activities[tables.activities["occurred_at"] < at],
         }
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import altair as alt
+import pandas as pd
 import pytest
 from markupsafe import Markup
 from report_cases import STAGES, company, only_deals, outlook_of, with_amounts, without
@@ -115,14 +116,17 @@ def test_the_content_policy_allows_this_style_sheet_only(html: str) -> None:
 
 def test_names_from_outside_never_become_elements(bundle: Bundle, html: str) -> None:
     tables = company()
-    rename = dict.fromkeys(["F1", "S1"]) | {"F1": f"F1{ATTACK}", "S1": f"S1{ATTACK}"}
+
+    def renamed(table: pd.DataFrame) -> pd.DataFrame:
+        """Two deals with ids that would act if they were not escaped."""
+        ids = table["deal_id"]
+        return table.assign(deal_id=ids.mask(ids.isin(["F1", "S1"]), ids + ATTACK))
+
     hostile = company(
         stages=STAGES.assign(label=STAGES["label"] + ATTACK + "\x0b"),
-        deals=tables.deals.replace({"deal_id": rename}).assign(
-            account_id=ATTACK, owner_id=ATTACK, source=ATTACK
-        ),
-        deal_events=tables.deal_events.replace({"deal_id": rename}),
-        activities=tables.activities.replace({"deal_id": rename}),
+        deals=renamed(tables.deals).assign(account_id=ATTACK, owner_id=ATTACK, source=ATTACK),
+        deal_events=renamed(tables.deal_events),
+        activities=renamed(tables.activities),
         users=tables.users.assign(
             user_id=[ATTACK, "x"], name=ATTACK, team=[ATTACK, "y"], region=[ATTACK, "z"]
         ),

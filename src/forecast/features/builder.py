@@ -217,8 +217,10 @@ def _fill(history: History, deal: Ints, at_us: Ints, records: TrackRecords, out:
     ):
         closed, won = records.counts(kind, code, rank[0])
         out[_ROW[f"{kind}_win_rate"]] = (won + _PRIOR[kind] * base) / (closed + _PRIOR[kind])
-        if kind != "source":
-            out[_ROW[f"{kind}_closed"]] = closed
+        # How many the account had closed makes it a known customer; the same count for owner or source would
+        # only tell the date, which does not belong here.
+        if kind == "account":
+            out[_ROW["account_closed"]] = closed
     out[_ROW["owner_changes"]] = np.maximum(end[OWNER] - start[OWNER] - 1, 0)
     out[_ROW["motion"]] = _code(columns.motion[deal])
     out[_ROW["source"]] = _code(columns.source[deal])

@@ -111,8 +111,6 @@ BUILT_IN: Final[tuple[FeatureSpec, ...]] = (
                 "silent deals die", spline=True, unit="days"),
     FeatureSpec("owner_win_rate", "share", "owner's win rate so far", "tasso di vittoria del venditore finora",
                 _PAST, "expanding, shrunk to the company's rate", "some sellers close more", unit="share"),
-    FeatureSpec("owner_closed", "log", "deals the owner has closed", "trattative chiuse dal venditore", _PAST,
-                "expanding", "experience"),
     FeatureSpec("account_win_rate", "share", "win rate with this account",
                 "tasso di vittoria con questo cliente", _PAST, "expanding, shrunk to the company's rate",
                 "customers buy again", unit="share"),

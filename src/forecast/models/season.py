@@ -33,8 +33,17 @@ COLUMNS: Final = (
     *(f"month_end_{days}d" for days in _MONTH_END),
     *_WEEKDAYS,
 )
+# Groups of columns enter one by one: a quarter-end spike says nothing about weekdays.
+_GROUPS: Final[dict[str, tuple[str, ...]]] = {
+    "month of quarter": ("month_2_of_quarter", "month_3_of_quarter"),
+    "edges of the quarter": (*(f"quarter_end_{days}d" for days in _QUARTER_END), "quarter_start_7d"),
+    "end of the month": tuple(f"month_end_{days}d" for days in _MONTH_END),
+    "weekday": _WEEKDAYS,
+}
 # Standard deviation of a log-rate before any data: a factor of three is unusual but possible.
 _PRIOR_SD: Final = 0.7
+_MIN_CLOSED: Final = 30
+_MIN_DAYS: Final = 40
 _CACHE_DAYS: Final = 84_100  # 1970 to 2200
 
 
@@ -123,7 +132,10 @@ class Season:
 
 
 def fit_season(day: Ints, at_risk: Floats, closed: Floats) -> Season:
-    """Fit a profile to daily counts; flat unless it foretells the days of later quarters better than flat.
+    """Fit a profile to daily counts, from the groups of columns that foretell the days of later quarters.
+
+    The first 70 % of the closings choose: groups join one after the other, the most telling first, as long as
+    each makes the days of the remaining closings more likely. What joined is then fitted to all days.
 
     day : (d,) consecutive days since 1970
     at_risk : (d,) deals open that day
@@ -131,23 +143,41 @@ def fit_season(day: Ints, at_risk: Floats, closed: Floats) -> Season:
     """
     used = at_risk > 0
     day, at_risk, closed = day[used], at_risk[used], closed[used]
-    if closed.sum() < 30 or np.ptp(day) < 120:
+    if closed.sum() < _MIN_CLOSED or np.ptp(day) < _MIN_DAYS:
         return Season.flat()
     quarter = day.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64) // 3
     cut = day[np.searchsorted(np.cumsum(closed), 0.7 * closed.sum())]
     early, late = day < cut, day >= cut
-    if closed[early].sum() >= 20 and closed[late].sum() >= 10:
-        trial = Season(_poisson_effects(day[early], at_risk[early], closed[early], quarter[early]))
-        if _gain(trial, day[late], at_risk[late], closed[late], quarter[late]) <= 0:
-            return Season.flat()
-    return Season(_poisson_effects(day, at_risk, closed, quarter))
+    if closed[early].sum() < _MIN_CLOSED / 2 or closed[late].sum() < _MIN_CLOSED / 4:
+        return Season.flat()
+
+    def gain(groups: tuple[str, ...]) -> float:
+        columns = _columns_of(groups)
+        trial = _poisson_effects(day[early], at_risk[early], closed[early], quarter[early], columns)
+        return _gain(Season(trial), day[late], at_risk[late], closed[late], quarter[late])
+
+    chosen: tuple[str, ...] = ()
+    best = 0.0
+    while len(chosen) < len(_GROUPS):
+        found = {name: gain((*chosen, name)) for name in _GROUPS if name not in chosen}
+        name = max(found, key=lambda key: found[key])
+        if found[name] <= best:
+            break
+        chosen, best = (*chosen, name), found[name]
+    if not chosen:
+        return Season.flat()
+    return Season(_poisson_effects(day, at_risk, closed, quarter, _columns_of(chosen)))
 
 
-def _poisson_effects(day: Ints, at_risk: Floats, closed: Floats, quarter: Ints) -> Floats:
-    """Ridge Poisson regression by Newton's method; quarters free, profile effects shrunk to zero."""
+def _columns_of(groups: tuple[str, ...]) -> Ints:
+    return np.array([COLUMNS.index(name) for group in groups for name in _GROUPS[group]], dtype=np.int64)
+
+
+def _poisson_effects(day: Ints, at_risk: Floats, closed: Floats, quarter: Ints, columns: Ints) -> Floats:
+    """(len(COLUMNS),) effects of the chosen columns by Newton's method; quarters free, effects shrunk to 0."""
     level = (quarter[:, None] == np.unique(quarter)).astype(np.float64)
-    design = np.hstack((calendar_columns(day), level))
-    profile = len(COLUMNS)
+    design = np.hstack((calendar_columns(day)[:, columns], level))
+    profile = len(columns)
     precision = np.full(design.shape[1], 1e-3)
     precision[:profile] = 1.0 / _PRIOR_SD**2
     offset = np.log(at_risk)
@@ -161,7 +191,8 @@ def _poisson_effects(day: Ints, at_risk: Floats, closed: Floats, quarter: Ints) 
         beta = beta + np.clip(step, -2.0, 2.0)
         if np.abs(step).max() < 1e-9:
             break
-    effects: Floats = beta[:profile]
+    effects: Floats = np.zeros(len(COLUMNS))
+    effects[columns] = beta[:profile]
     return effects
 
 

@@ -74,7 +74,7 @@ def named_rows(rows: Sequence[Row], width: int, *, room: int) -> tuple[alt.Chart
     Returns the chart, its y encoding, and the width that is left to draw in. Names stand flush left, as in
     the tables beside the chart. `room` is kept free on the right.
     """
-    names = 172 if width >= 440 else 112
+    names = 172 if width >= 440 else 134
     labels = alt.Axis(
         labelLimit=names - 10,
         labelPadding=names,
