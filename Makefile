@@ -92,7 +92,7 @@ forecast: $(READY) $(DATA_READY) $(BUNDLE)/manifest.json ## The whole job: sampl
 sample: $(SAMPLE_READY) ## Write the invented company into sample/ (5,000 deals over four years)
 
 $(SAMPLE_READY): | $(READY)
-	@$(BIN)/forecast sample sample --deals 5000 --seed 1
+	@$(BIN)/forecast sample sample --deals 5000 --seed 2
 	@touch $@
 
 train: $(READY) $(DATA_READY) ## Fit the models on DATA into BUNDLE and register the run
