@@ -258,8 +258,7 @@ def _values(name: str, texts: pd.Series, vocabularies: dict[str, Vocabulary]) ->
         days_since_1970[np.isnat(whole)] = np.nan
         return days_since_1970
     if field == CATEGORY:
-        ranks: Floats = texts.map(_CATEGORY_CODE).to_numpy(np.float64, copy=True)
-        return ranks
+        return np.asarray(texts.map(_CATEGORY_CODE), dtype=np.float64)
     codes = vocabularies["owner_id" if field == OWNER else name].codes(texts.to_numpy(object))
     numbers: Floats = codes.astype(np.float64)
     numbers[codes < 0] = np.nan
