@@ -127,6 +127,7 @@ test-fast: $(READY) ## The tests of a few seconds each
 	$(BIN)/python -m pytest -m "not slow and not e2e and not real"
 
 bench: $(READY) ## Print the tables of speed and accuracy
+	@$(BIN)/python -m benchmarks.real run all
 	@set -e; for script in $$(grep -l '^if __name__' benchmarks/*.py); do \
 	  module=$${script%.py}; module=benchmarks.$${module##*/}; \
 	  echo "== $$module"; $(BIN)/python -m "$$module"; \
