@@ -128,7 +128,7 @@ test-fast: $(READY) ## The tests of a few seconds each
 
 bench: $(READY) ## Print the tables of speed and accuracy
 	@$(BIN)/python -m benchmarks.real run all
-	@set -e; for script in $$(grep -l '^if __name__' benchmarks/*.py); do \
+	@set -e; for script in $$(grep -l "^if __name__" benchmarks/*.py | grep -v pictures); do \
 	  module=$${script%.py}; module=benchmarks.$${module##*/}; \
 	  echo "== $$module"; $(BIN)/python -m "$$module"; \
 	done

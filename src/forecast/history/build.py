@@ -42,14 +42,17 @@ _FIELD_CODE: Final = {name: code for code, name in enumerate(_NAMED)}
 _NUMERIC: Final = (AMOUNT, *BANT)
 
 
-def columns_from_tables(tables: Tables, money: Money) -> Columns:
-    """Columns of a whole data folder; deals are put in order of their id."""
+def columns_from_tables(tables: Tables, money: Money, *, standing: bool = False) -> Columns:
+    """Columns of a whole data folder; deals are put in order of their id.
+
+    standing : whether a column that no event of its deal speaks of counts as known since the deal's first
+        stage, as it does in a request; never for training, where it may have been filled in at closing
+    """
     deals = tables.deals.sort_values("deal_id", kind="stable").reset_index(drop=True)
     stages = StageMap.from_frame(tables.stages)
     events = tables.deal_events
-    custom_columns = [name for name in deals.columns if name not in _CONTRACT]
     event_fields = set(pd.unique(events["field"]))
-    custom = tuple(sorted(set(custom_columns) | (event_fields - set(_NAMED) - _CONTRACT)))
+    custom = tuple(sorted((set(deals.columns) | event_fields) - set(_NAMED) - _CONTRACT))
     deal_ids = deals["deal_id"].to_numpy(object)
     ids = pd.Index(deal_ids)
     eventful = frozenset(event_fields)
@@ -83,11 +86,12 @@ def columns_from_tables(tables: Tables, money: Money) -> Columns:
 
     # A custom attribute without any event is a fact of the deal, known from its first stage on.
     first_seen = _first_seen(parts, len(deals))
-    for name in custom:
-        if name not in eventful and name in deals.columns:
-            value = vocabularies[name].codes(deals[name].to_numpy(object)).astype(np.float64)
-            known = np.flatnonzero((value >= 0) & (first_seen >= 0))
-            parts.append((known, _code(name, custom), first_seen[known], value[known]))
+    for name in (*_PLAIN, *custom) if standing else (name for name in custom if name not in eventful):
+        if name in deals.columns:
+            code = _code(name, custom)
+            value = _values(name, deals[name], vocabularies)
+            known = ~np.isnan(value) & (first_seen >= 0) & ~_spoken_of(parts, code, len(deals))
+            parts.append((np.flatnonzero(known), code, first_seen[known], value[known]))
 
     parts.extend(_activity_parts(tables.activities, ids))
     # Today's owner of a deal whose owner has events may be one of the future: the events alone tell.
@@ -123,17 +127,9 @@ def columns_from_request(deals: list[dict[str, Any]], stages: StageMap, money: M
     service has checked them.
     """
     deals = sorted(deals, key=lambda deal: str(deal["deal_id"]))
-    custom = tuple(
-        sorted(
-            {name for deal in deals for name in deal if name not in _CONTRACT and name not in _LISTS}
-            | {
-                event["field"]
-                for deal in deals
-                for event in deal.get("events") or ()
-                if event["field"] not in _CONTRACT and event["field"] not in _FIELD_CODE
-            }
-        )
-    )
+    named = {name for deal in deals for name in deal} - _LISTS
+    named |= {event["field"] for deal in deals for event in deal.get("events") or ()}
+    custom = tuple(sorted(named - _CONTRACT - set(_NAMED)))
     codes = {**_FIELD_CODE, **{name: len(FIELDS) + place for place, name in enumerate(custom)}}
     words: dict[str, set[str]] = {name: set() for name in ("owner_id", *custom)}
     rows: list[tuple[int, int, int, float]] = []
@@ -246,20 +242,25 @@ def _code(name: str, custom: tuple[str, ...]) -> int:
     return _FIELD_CODE[name] if name in _FIELD_CODE else len(FIELDS) + custom.index(name)
 
 
-def _values(name: str, texts: pd.Series, vocabularies: dict[str, Vocabulary]) -> Floats:
-    """Event values of one field (not the stage) as numbers; NaN means: cleared, unknown again."""
+def _values(name: str, cells: pd.Series, vocabularies: dict[str, Vocabulary]) -> Floats:
+    """Values of one field (not the stage) as numbers; NaN means: cleared, unknown again.
+
+    cells : the texts of events, or a column of the deals table with its own type
+    """
     field = _FIELD_CODE.get(name, -1)
     if field in _NUMERIC:
-        return pd.to_numeric(texts, errors="coerce").to_numpy(np.float64, copy=True)
+        return pd.to_numeric(cells, errors="coerce").to_numpy(np.float64, copy=True)
     if field == EXPECTED_CLOSE:
-        on = pd.to_datetime(texts.str.strip().str.slice(0, 10), errors="coerce", format="%Y-%m-%d")
-        whole = on.to_numpy("datetime64[D]")
+        if cells.dtype.kind != "M":
+            days_only = cells.str.strip().str.slice(0, 10)
+            cells = pd.to_datetime(days_only, errors="coerce", format="%Y-%m-%d")
+        whole = cells.to_numpy("datetime64[D]")
         days_since_1970: Floats = whole.astype(np.int64).astype(np.float64)
         days_since_1970[np.isnat(whole)] = np.nan
         return days_since_1970
     if field == CATEGORY:
-        return np.asarray(texts.map(_CATEGORY_CODE), dtype=np.float64)
-    codes = vocabularies["owner_id" if field == OWNER else name].codes(texts.to_numpy(object))
+        return np.asarray(cells.map(_CATEGORY_CODE), dtype=np.float64)
+    codes = vocabularies["owner_id" if field == OWNER else name].codes(cells.to_numpy(object))
     numbers: Floats = codes.astype(np.float64)
     numbers[codes < 0] = np.nan
     return numbers

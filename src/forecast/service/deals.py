@@ -105,6 +105,7 @@ def parse_deal(raw: Any, row: int, known: Catalogue) -> dict[str, Any]:
         if stages is None:
             raise Invalid("unknown_pipeline", "is no pipeline of this bundle; GET /v1/model lists them")
         deal["pipeline"] = deal.get("pipeline") or "sales"
+        deal["motion"] = deal.get("motion") or "new"
         name = "currency"
         if (deal.get("currency") or None) is not None and deal["currency"] not in known.currencies:
             raise Invalid("unknown_currency", "has no exchange rate in this bundle; GET /v1/model lists them")

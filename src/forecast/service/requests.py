@@ -240,7 +240,10 @@ def _now(deals: list[dict[str, Any]], now_us: int) -> int:
 
 
 def _as_known(deal: dict[str, Any], row: int, as_of_us: int) -> dict[str, Any]:
-    """The deal without its future: known is what was recorded before as_of."""
+    """The deal without its future: known is what was recorded before as_of.
+
+    A column whose field has events only from as_of on goes too: what it holds was not there yet.
+    """
     if deal["created_at"] >= as_of_us:
         raise Refusal(
             400, "after_as_of", "lies after as_of: the deal is not known yet", field="created_at", row=row
@@ -251,7 +254,9 @@ def _as_known(deal: dict[str, Any], row: int, as_of_us: int) -> dict[str, Any]:
             400, "no_stage_event", "hold no stage of the deal recorded before as_of", field="events", row=row
         )
     activities = [activity for activity in deal["activities"] if activity["occurred_at"] < as_of_us]
-    return {**deal, "events": events, "activities": activities}
+    told_later = {event["field"] for event in deal["events"]} if len(events) < len(deal["events"]) else set()
+    columns = {name: value for name, value in deal.items() if name not in told_later}
+    return {**columns, "events": events, "activities": activities}
 
 
 # -- the smaller lists of a forecast ------------------------------------------------------------------------
