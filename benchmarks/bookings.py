@@ -2,9 +2,9 @@
 
     python -m benchmarks.bookings [--companies 6] [--deals 5000] [--markdown FILE]
 
-For each company and each of six quarters, models learn from what was recorded before the quarter and forecast it
-from its first instant. Shown is the forecast beside the true expectation of the open deals (the simulator knows it),
-what came, and how often the 80 % range held it, for the company and for its teams.
+For each company and each of six quarters, models learn from what was recorded before the quarter and forecast
+it from its first instant. Shown is the forecast beside the true expectation of the open deals (the simulator
+knows it), what came, and how often the 80 % range held it, for the company and for its teams.
 """
 
 from __future__ import annotations
