@@ -32,7 +32,7 @@ ORDER: Final[tuple[tuple[str, ...], ...]] = (
     ("forecast.features",),
     ("forecast.history", "forecast.simulator", "forecast.connectors"),
     ("forecast.tables",),
-    ("forecast.periods",),
+    ("forecast.periods", "forecast.arrays"),
     ("forecast.errors",),
     ("forecast",),
 )
@@ -77,7 +77,6 @@ LIBRARIES: Final[dict[str, Library]] = {
     "prometheus_client": Library("bentoml", "serve", only=("forecast.service",)),
     "httpx": Library("httpx", "crm", only=("forecast.connectors",)),
     "mlflow": Library("mlflow", "train", only=("training.tracking",)),
-    "sklearn": Library("scikit-learn", "train", only=FITTING, lazily=("forecast",)),
     "lightgbm": Library("lightgbm", "train", only=FITTING, lazily=("forecast",)),
 }
 

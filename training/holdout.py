@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from forecast.bundle import Bundle
+from forecast.errors import DataError
 from forecast.evaluation.baselines import (
     StageRate,
     all_baselines,
@@ -163,7 +164,11 @@ def measure_holdout(
     rates = next(one.rate for one in baselines if isinstance(one, StageRate))
     bookings = None
     if holdout.quarter is not None:
-        bookings = _bookings(tables, history, models, holdout.quarter, end_us, rates)
+        try:
+            bookings = _bookings(tables, history, models, holdout.quarter, end_us, rates)
+        except DataError as error:
+            if error.code != "no_amounts":  # chances can be measured without any
+                raise
     tell("measured", 1.0)
     return Measured(holdout, table, bookings, models.outcome.name)
 

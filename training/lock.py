@@ -16,7 +16,7 @@ from forecast.errors import BusyError, OutputError
 try:
     import fcntl
 except ImportError:  # Windows has none: there two trainings at once are the user's own care
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # a module or nothing
 
 __all__ = ["exclusive"]
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from benchmarks.real import bpic2012, maven_crm
+from forecast.arrays import Floats
 from forecast.evaluation import metrics, scoreboard
 from forecast.evaluation.baselines import (
     AalenJohansenByStage,
@@ -30,7 +30,6 @@ from forecast.tables import Money, Tables
 
 __all__ = ["FORECAST", "PROTOCOLS", "Result", "run_bpic2012", "run_maven_crm"]
 
-Floats = npt.NDArray[np.float64]
 Tell = Callable[[str], None]
 
 FORECAST: Final = "forecast"

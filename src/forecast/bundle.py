@@ -3,7 +3,7 @@
     models/NAME/
         manifest.json   sha256 and size of every other file, versions, trained_until, metrics, data fingerprint
         model.json outcome.json season.json amount.json arrivals.json records.json stages.json money.json
-        golden.json     a few deals as a request would send them, and their scores
+        golden.json     win probabilities of one plain deal in every open stage, computed again at loading
 
 The bundle's id is the sha256 of its manifest. No file is parsed before its hash agrees, no file is loaded that
 the manifest does not name, and nothing in a bundle can be executed. A bundle is never changed; a new one takes
@@ -28,8 +28,9 @@ import pandas as pd
 
 from forecast import __version__
 from forecast.errors import BundleError, OutputError
+from forecast.history import OPEN, History
 from forecast.models import FittedModels
-from forecast.periods import to_timestamp
+from forecast.periods import DAY_US, to_timestamp
 from forecast.tables import write_bytes
 
 __all__ = [
@@ -47,8 +48,9 @@ _MANIFEST: Final = "manifest.json"
 _PARTS: Final = ("model", "outcome", "season", "amount", "arrivals", "records", "stages", "money")
 _FILES: Final = frozenset({*(f"{part}.json" for part in _PARTS), "golden.json"})
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+# Of one file: far beyond any real one, so that a planted one cannot fill the memory.
 _MOST_BYTES: Final = 512 * 1024 * 1024
-_GOLDEN_TOLERANCE: Final = 1e-9
+_GOLDEN_TOLERANCE: Final = 1e-9  # what another processor or numpy may round differently, and nothing more
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Bundle:
     """A verified bundle.
 
     id : 64 hexadecimal digits, the sha256 of the manifest
+    golden : rows {"stage": code, "won": [probabilities]}, which this installation has reproduced
     """
 
     id: str
@@ -166,7 +169,7 @@ def resolve_bundle(path: Path | str) -> Path:
 def load_bundle(path: Path | str) -> Bundle:
     """Verify and load a bundle (a folder, or a pointer file).
 
-    Raises BundleError naming the file and what is wrong: missing, unexpected, too short, a hash that does not
+    Raises BundleError naming the file and what is wrong: missing, unexpected, too large, a hash that does not
     agree, content of another format, or golden scores that this installation does not reproduce.
     """
     folder = resolve_bundle(path)
@@ -238,16 +241,15 @@ def _parse(path: Path, content: bytes) -> Any:
 
 
 def _golden_of(models: FittedModels) -> list[dict[str, Any]]:
-    """Made-up rows of the model's own inputs and what they score: one per open stage."""
+    """What `golden.json` holds: stage code and win probabilities, one row per open stage."""
     return [{"stage": code, "won": scores} for code, scores in zip(*_golden_scores(models), strict=True)]
 
 
 def _golden_scores(models: FittedModels) -> tuple[list[int], list[list[float]]]:
-    """Win probabilities of a plain deal in every open stage, 30, 90 and 365 days ahead."""
-    from forecast.history import OPEN, History
-
+    """Codes of the open stages, and win probabilities of a plain deal in each, 30, 90 and 365 days ahead."""
     codes = [int(code) for code in np.flatnonzero(models.stages.kind == OPEN)]
-    created_us = models.trained_until_us - 40 * 86_400_000_000
+    created_us = models.trained_until_us - 40 * DAY_US
+    close_on = to_timestamp(models.trained_until_us + 30 * DAY_US).date().isoformat()
     deals = [
         {
             "deal_id": f"golden-{code:04d}",
@@ -256,19 +258,15 @@ def _golden_scores(models: FittedModels) -> tuple[list[int], list[list[float]]]:
             "created_at": created_us,
             "amount": 10_000.0,
             "budget": 1.0,
-            "expected_close_on": to_timestamp(models.trained_until_us + 30 * 86_400_000_000)
-            .date()
-            .isoformat(),
+            "expected_close_on": close_on,
             "events": [
                 {
                     "field": "stage",
                     "value": models.stages.stage[code],
-                    "recorded_at": created_us + 86_400_000_000,
+                    "recorded_at": created_us + DAY_US,
                 }
             ],
-            "activities": [
-                {"occurred_at": created_us + 20 * 86_400_000_000, "kind": "call", "direction": "in"}
-            ],
+            "activities": [{"occurred_at": created_us + 20 * DAY_US, "kind": "call", "direction": "in"}],
         }
         for code in codes
     ]

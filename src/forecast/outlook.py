@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from forecast.bundle import Bundle
-from forecast.errors import UsageError
+from forecast.errors import DataError, UsageError
 from forecast.history import History
 from forecast.periods import Period, as_of_us, to_timestamp
 from forecast.rollup import Bookings, PeriodInputs, Uncertainty, roll_up
@@ -64,6 +64,17 @@ def check_as_of(history: History, as_of: pd.Timestamp) -> None:
         )
 
 
+def check_amounts(inputs: PeriodInputs) -> None:
+    """Raise DataError if there are deals but not one amount among them: a sum of nothing would read as zero."""
+    deals = len(inputs.booked) + len(inputs.open)
+    if deals and inputs.booked["amount"].isna().all() and inputs.open["amount_if_won"].isna().all():
+        raise DataError(
+            f"none of the {deals:,} deals of {inputs.period.label} has an amount above zero that can be "
+            "converted, so there is nothing to add up; fill in deals.amount, or fx_rates for its currency",
+            code="no_amounts",
+        )
+
+
 def make_outlook(
     tables: Tables,
     bundle: Bundle,
@@ -80,7 +91,8 @@ def make_outlook(
     as_of : default is the moment after the newest event
     period : default is the quarter that starts next
     history : pass one to save building it again for another moment
-    Raises UsageError if nothing was recorded before `as_of`, or for a period that is over or too far away.
+    Raises UsageError if nothing was recorded before `as_of`, or for a period that is over or too far away,
+    DataError if there are deals but no amount is known of any.
     """
     moment = tables.default_as_of if as_of is None else as_of
     span = Period.coming(moment) if period is None else period
@@ -88,6 +100,7 @@ def make_outlook(
     check_as_of(past, moment)
     scores = score_open_deals(past, bundle, moment, period=span, reasons=reasons)
     inputs = period_inputs(past, bundle, moment, span, scores)
+    check_amounts(inputs)
     bookings = roll_up(inputs, tables.users, tables.quotas, past.money, seed=seed)
     return Outlook(tables, past, bundle, moment, span, scores, bookings, inputs, check)
 

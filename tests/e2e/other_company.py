@@ -41,9 +41,7 @@ def invent(deals: int = 420, seed: int = 3) -> Rows:
                 {"stage": stage, "pipeline": pipeline, "kind": kind, "position": 10 * (place + 1)}
             )
     # After signing, a renewal goes on to a stage that is won as well.
-    rows["stages"].append(
-        {"stage": "fatturato", "pipeline": "rinnovi 2.0", "kind": "won", "position": 35}
-    )
+    rows["stages"].append({"stage": "fatturato", "pipeline": "rinnovi 2.0", "kind": "won", "position": 35})
     for user, team in _SELLERS.items():
         rows["users"].append({"user_id": user, "team": team, "region": "DACH" if team else ""})
         for quarter in range(1, 5):

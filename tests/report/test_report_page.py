@@ -214,11 +214,11 @@ CASES: dict[str, tuple[Callable[[], Tables], str | None]] = {
     "no closed deals": (lambda: only_deals(company(), ["F1", "N1"]), "so there is no funnel yet"),
     "no open deals": (lambda: only_deals(company(), ["W1", "W2", "L1"]), "No deal is open"),
     "one deal": (lambda: only_deals(company(), ["F1"]), None),
-    "no users": (lambda: without(company(), "users", "quotas"), "bruno (not in users)"),
+    "no users": (lambda: without(company(), "users", "quotas"), "bruno"),
     "users only": (lambda: without(company(), "quotas", "activities"), None),
     "unknown owner": (
         lambda: replace(company(), users=company().users.iloc[:1], quotas=company().quotas.iloc[:0]),
-        "Nobody known",
+        "Not assigned",
     ),
     "one user": (
         lambda: replace(only_deals(company(), ["W1", "S1"]), users=company().users.iloc[:1]),
@@ -229,7 +229,7 @@ CASES: dict[str, tuple[Callable[[], Tables], str | None]] = {
     "negative amounts": (lambda: with_amounts(company(), -500.0), None),
     "no exchange rate": (
         lambda: replace(company(), deals=company().deals.assign(currency="XXX")),
-        "without an exchange rate",
+        "or an exchange rate for it",
     ),
 }
 

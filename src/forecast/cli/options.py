@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 import pandas as pd
@@ -12,12 +12,15 @@ from rich.console import Console
 from rich.markup import escape
 
 from forecast.bundle import Bundle, load_bundle
+from forecast.errors import OutputError
 from forecast.periods import Period, parse_as_of
 from forecast.tables import Reading, read_folder
 
 __all__ = ["as_of_option", "bundle_option", "data_option", "open_inputs", "out_option", "period_option"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+# A CRM in which nobody touches any deal for longer than this is more likely an old export.
+_STALE: Final = pd.Timedelta(days=31)
 
 
 def data_option(function: F) -> F:
@@ -56,14 +59,29 @@ def period_option(*, required: bool) -> Callable[[F], F]:
     return click.option("--period", metavar="PERIOD", required=required, help="2026Q1, 2026-01 or 2026.")
 
 
-def out_option(ending: str) -> Callable[[F], F]:
-    """--out FILE"""
+def out_option(help_text: str, *endings: str) -> Callable[[F], F]:
+    """--out FILE, whose ending must be one of `endings`: it is wrong before the work begins, not after."""
+
+    def check(context: click.Context, option: click.Parameter, path: Path) -> Path:  # noqa: ARG001  (click's interface)
+        if path.suffix not in endings:
+            raise OutputError(
+                f"{path} has no ending that names a format; expected {' or '.join(endings)}",
+                code="unknown_format",
+            )
+        if not path.parent.is_dir():
+            raise OutputError(
+                f"{path} cannot be written: there is no folder {path.parent}; make it first",
+                code="cannot_write",
+            )
+        return path
+
     return click.option(
         "--out",
         type=click.Path(path_type=Path, dir_okay=False),
         required=True,
         metavar="FILE",
-        help=f"Where to write: {ending}.",
+        callback=check,
+        help=f"Where to write: {help_text}.",
     )
 
 
@@ -82,14 +100,21 @@ def open_inputs(
 
 def note(reading: Reading, bundle: Bundle, as_of: pd.Timestamp) -> None:
     """One line on stderr for each thing the reader of the result should know."""
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
     bad = len(reading.report.quarantine)
     if bad:
-        console.print(f"[yellow]note:[/] {bad} bad rows were set aside; `forecast check` shows them")
+        rows = "1 bad row was" if bad == 1 else f"{bad:,} bad rows were"
+        console.print(f"[yellow]note:[/] {rows} set aside; `forecast check` shows them")
     for warning in reading.report.warnings:
         console.print(f"[yellow]note:[/] {escape(str(warning))}")
     if bundle.trained_until > as_of:
         console.print(
             f"[yellow]note:[/] the bundle learnt from data until {bundle.trained_until:%Y-%m-%d}, later than "
             f"the as-of date {as_of:%Y-%m-%d}: this is not an honest back-test"
+        )
+    newest = reading.tables.deal_events["recorded_at"].max()
+    if as_of - newest > _STALE:  # False for data without any event
+        console.print(
+            f"[yellow]note:[/] nothing was recorded in the {(as_of - newest).days} days before the as-of date "
+            f"{as_of:%Y-%m-%d}: what happened since {newest:%Y-%m-%d} is in none of the numbers"
         )

@@ -30,7 +30,7 @@ Example:
 @bundle_option
 @as_of_option
 @period_option(required=True)
-@out_option("report.html")
+@out_option("report.html", ".html", ".htm")
 @click.option(
     "--locale", type=click.Choice(LOCALES), default="en", show_default=True, help="Language of the report."
 )

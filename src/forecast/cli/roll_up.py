@@ -28,7 +28,7 @@ _EXAMPLE = "Example: forecast roll-up --data sample --bundle models/sample --per
 @bundle_option
 @as_of_option
 @period_option(required=True)
-@out_option("bookings.csv or bookings.parquet")
+@out_option("bookings.csv or bookings.parquet", ".csv", ".parquet")
 def command(data: Path, bundle: Path, as_of: str | None, period: str, out: Path) -> None:
     """Add up bookings for a period by user, team, region and company.
 
@@ -47,8 +47,8 @@ def command(data: Path, bundle: Path, as_of: str | None, period: str, out: Path)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     if bookings.unconverted:
         console.print(
-            f"[yellow]note:[/] {bookings.unconverted} rows left out: no exchange rate for their amount; "
-            "see fx_rates"
+            f"[yellow]note:[/] {bookings.unconverted:,} rows are in no sum: they have no amount, or "
+            "no exchange rate for it (see fx_rates)"
         )
     line = _in_a_line(bookings.table.iloc[0], outlook.history.money.reporting)
     console.print(f"{line}; {len(bookings.table)} rows written to {out}", markup=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+import pandas as pd
 from rich.console import Console
 
 from forecast.cli.options import (
@@ -27,7 +28,7 @@ __all__ = ["command"]
 @as_of_option
 @period_option(required=False)
 @click.option("--reasons", default=5, show_default=True, type=click.IntRange(0, 50), help="Reasons per deal.")
-@out_option("scores.csv or scores.parquet")
+@out_option("scores.csv or scores.parquet", ".csv", ".parquet")
 def command(data: Path, bundle: Path, as_of: str | None, period: str | None, reasons: int, out: Path) -> None:
     """Score every deal open as of a moment: chance of being won within 14 to 365 days, when, for how much,
     and the features that speak for and against it.
@@ -41,8 +42,13 @@ def command(data: Path, bundle: Path, as_of: str | None, period: str | None, rea
     check_as_of(history, moment)
     scores = score_open_deals(history, loaded, moment, period=span, reasons=reasons)
     write_table(scores, out, guard_formulas=True)
-    total = scores["expected_bookings"].sum()
-    Console(stderr=True, highlight=False).print(
+    # The sum over deals none of which has an amount is not zero, it is unknown.
+    total = scores["expected_bookings"].sum(min_count=min(1, len(scores)))
+    expected = (
+        "no amount known" if pd.isna(total) else f"{total:,.0f} {history.money.reporting} expected in all"
+    )
+    Console(stderr=True, highlight=False, soft_wrap=True).print(
         f"{len(scores):,} open deals scored as of {moment:%Y-%m-%d %H:%M} UTC with bundle {loaded.short_id}: "
-        f"{total:,.0f} {history.money.reporting} expected in all; written to {out}"
+        f"{expected}; written to {out}",
+        markup=False,
     )

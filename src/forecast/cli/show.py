@@ -193,7 +193,7 @@ def _made_from(facts: dict[str, Any], words: Words, say: Phrases, report: Path |
         words(
             "show.made_from",
             bundle=made["bundle"][:12],
-            rung=say.rung(made["rung"]),
+            rung=say.rung(made),
             left_out=say.left_out(made),
         ),
         "dim",
@@ -210,4 +210,8 @@ def _table(title: str) -> Table:
 
 def _printable(text: str) -> str:
     """Without characters that move a cursor or colour a screen: names are written by others."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    # Spaces of any kind are harmless as plain ones: in dates they keep day and month together.
+    return "".join(
+        char if char.isprintable() else " " if char.isspace() else "\N{REPLACEMENT CHARACTER}"
+        for char in text
+    )

@@ -12,8 +12,8 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from forecast.arrays import Floats
 from forecast.evaluation import metrics
-from forecast.evaluation.metrics.rows import Floats
 from forecast.history import Landmarks
 from forecast.periods import DAY_US
 

@@ -7,12 +7,13 @@ shape (rows,). Nothing here knows whether it serves training or scoring.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
+from forecast.arrays import Floats, Ints
 from forecast.features.registry import BUILT_IN, spec_of
 from forecast.history import CATEGORIES, History, TrackRecords
 from forecast.history.columns import (
@@ -26,8 +27,7 @@ from forecast.history.columns import (
     MEETING,
     OWNER,
     STAGE,
-    Floats,
-    Ints,
+    number_or_nan,
 )
 from forecast.periods import DAY_US
 
@@ -55,11 +55,15 @@ class FeatureMatrix:
     values: Floats
     history: History
 
+    @cached_property
+    def _row(self) -> dict[str, int]:
+        return {name: row for row, name in enumerate(self.names)}
+
     def __getitem__(self, name: str) -> Floats:
         """(n,) values of one feature; unknown everywhere for an attribute this history never heard of."""
-        if name not in self.names:
+        if name not in self._row:
             return np.full(len(self), np.nan)
-        row: Floats = self.values[self.names.index(name)]
+        row: Floats = self.values[self._row[name]]
         return row
 
     def __len__(self) -> int:
@@ -77,9 +81,8 @@ class FeatureMatrix:
         """(n,) a feature as numbers: custom attributes that are written as numbers are read as such."""
         if not name.startswith("custom:"):
             return self[name]
-        read = np.array([*(number_or_nan(text) for text in self.texts(name)), np.nan])
-        codes = self[name]
-        return read[np.where(np.isnan(codes), -1, codes).astype(np.int64)]
+        vocabulary = self.history.columns.vocabularies.get(name.removeprefix("custom:"))
+        return self[name] if vocabulary is None else vocabulary.numbers[_codes(self[name])]
 
     def to_frame(self) -> pd.DataFrame:
         """A readable table: one row per landmark, categories as text."""
@@ -87,7 +90,7 @@ class FeatureMatrix:
         for name, row in zip(self.names, self.values, strict=True):
             if spec_of(name).kind == "category":
                 texts = np.array([*self.texts(name), None], dtype=object)
-                columns[name] = texts[np.where(np.isnan(row), -1, row).astype(np.int64)]
+                columns[name] = texts[_codes(row)]
             else:
                 columns[name] = row
         return pd.DataFrame(columns)
@@ -96,21 +99,11 @@ class FeatureMatrix:
 def category_texts(history: History, name: str) -> tuple[str, ...]:
     """Texts of a categorical feature's codes in one history; stages are `pipeline/stage`."""
     if name == "stage":
-        stages = history.stages
-        return tuple(f"{p}/{s}" for p, s in zip(stages.pipeline, stages.stage, strict=True))
+        return history.stages.names
     if name == "category":
         return CATEGORIES
     known = history.columns.vocabularies.get(name.removeprefix("custom:"))
     return () if known is None else known.texts
-
-
-def number_or_nan(text: str) -> float:
-    """A text as a finite number, NaN if it is none."""
-    try:
-        number = float(text)
-    except ValueError:
-        return float("nan")
-    return number if np.isfinite(number) else float("nan")
 
 
 def feature_names(history: History) -> tuple[str, ...]:
@@ -230,3 +223,8 @@ def _fill(history: History, deal: Ints, at_us: Ints, records: TrackRecords, out:
 
 def _code(codes: Ints) -> Floats:
     return np.where(codes < 0, np.nan, codes)
+
+
+def _codes(values: Floats) -> Ints:
+    """Inverse of `_code`."""
+    return np.where(np.isnan(values), -1, values).astype(np.int64)

@@ -12,16 +12,21 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
+from forecast.arrays import Floats, Ints
 from forecast.features.registry import BUILT_IN, custom_spec
 from forecast.history import LOST, OPEN, WON, History
-from forecast.history.columns import Floats, Ints
+from forecast.history.history import NEVER_US
 
 __all__ = ["Decision", "decide_fields"]
 
+# Filled differently: by more than five points, and by more than three standard errors of the difference.
 _FILL_GAP: Final = 0.05
 _FILL_Z: Final = 3.0
+# Association with the outcome (Cramer's V) beyond which a field is taken to repeat it.
 _ECHO: Final = 0.8
+_LEAST_CLOSED: Final = 20  # filled in fewer closed deals, an association is chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,12 @@ class Decision:
 def decide_fields(
     history: History, until_us: int, *, exclude: tuple[str, ...] = (), trust: tuple[str, ...] = ()
 ) -> list[Decision]:
-    """Decide on every feature of a history, from what was recorded before `until_us`."""
+    """Decide on every feature of a history, from what was recorded before `until_us`.
+
+    exclude : features or fields left out whatever the data say
+    trust : custom attributes used although they have no events; a built-in field without events has no value
+        to use at any past moment, so it cannot be trusted
+    """
     eventful = history.columns.eventful
     decisions = []
     for spec in BUILT_IN:
@@ -64,9 +74,10 @@ def decide_fields(
 
 
 def _judge_static(history: History, feature: str, place: int, kind: Ints) -> Decision:
+    """Judge a custom attribute without events: the `place`-th one, of deals whose stage is of `kind` (D,)."""
     every = np.arange(len(history))
     field = len(history.fields) - len(history.columns.custom) + place
-    value = history.last(every, field, np.full(len(every), np.iinfo(np.int64).max // 4))
+    value = history.last(every, field, np.int64(NEVER_US))
     filled = np.isfinite(value)
     is_open, is_closed = kind == OPEN, (kind == WON) | (kind == LOST)
     if is_open.any() and is_closed.any():
@@ -85,12 +96,12 @@ def _judge_static(history: History, feature: str, place: int, kind: Ints) -> Dec
     return Decision(feature, True, "without events, but filled alike in open and closed deals")
 
 
-def _cramers_v(value: Floats, won: np.ndarray) -> float:
+def _cramers_v(value: Floats, won: NDArray[np.bool_]) -> float:
     """Association of a category with the outcome, 0 to 1, with the small-sample bias taken off.
 
     Source: Bergsma 2013, A bias-correction for Cramer's V.
     """
-    if len(value) < 20 or won.all() or not won.any():
+    if len(value) < _LEAST_CLOSED or won.all() or not won.any():
         return 0.0
     codes = np.unique(value, return_inverse=True)[1]
     table = np.zeros((codes.max() + 1, 2))

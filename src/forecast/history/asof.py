@@ -13,12 +13,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+
+from forecast.arrays import Ints, Moments
 
 __all__ = ["AsOfIndex", "Clock"]
-
-Ints = NDArray[np.int64]
-Moments = NDArray[np.int64] | np.int64
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from forecast.arrays import Floats, Ints
 from forecast.history.columns import (
     ACTIVITY,
     ACTIVITY_IN,
@@ -21,8 +22,6 @@ from forecast.history.columns import (
     OWNER,
     STAGE,
     Columns,
-    Floats,
-    Ints,
     Vocabulary,
 )
 from forecast.history.stages import StageMap

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from math import isfinite
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from forecast.arrays import Floats, Ints
 from forecast.history.stages import StageMap
 from forecast.tables import Money
 
@@ -25,11 +28,9 @@ __all__ = [
     "STAGE",
     "Columns",
     "Vocabulary",
+    "number_or_nan",
 ]
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
-Moments = NDArray[np.int64] | np.int64
 
 # Fields every deal has a history of; custom attributes follow them.
 FIELDS: Final = (
@@ -52,20 +53,35 @@ ACTIVITY, ACTIVITY_IN, MEETING = 9, 10, 11
 ACTIVITIES: Final = (ACTIVITY, ACTIVITY_IN, MEETING)
 
 
-@dataclass(frozen=True, slots=True)
+def number_or_nan(text: str) -> float:
+    """A text as a finite number, NaN if it is none."""
+    try:
+        number = float(text)
+    except ValueError:
+        return float("nan")
+    return number if isfinite(number) else float("nan")
+
+
+@dataclass(frozen=True)
 class Vocabulary:
     """The texts of a categorical column in sorted order; a text's place is its code, -1 is unknown."""
 
     texts: tuple[str, ...]
 
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """text -> code"""
+        return {text: code for code, text in enumerate(self.texts)}
+
+    @cached_property
+    def numbers(self) -> Floats:
+        """(len(texts) + 1,) the texts read as numbers, NaN for those that are none; the last serves code -1."""
+        return np.array([*map(number_or_nan, self.texts), np.nan])
+
     def codes(self, texts: NDArray[np.object_]) -> Ints:
         """Codes of many texts; blank and unknown ones are -1."""
-        place = {text: code for code, text in enumerate(self.texts)}
-        return np.fromiter((place.get(text, -1) for text in texts), np.int64, len(texts))
-
-    def text(self, code: int) -> str | None:
-        """The text of one code, None for -1."""
-        return self.texts[code] if code >= 0 else None
+        places = self.places
+        return np.fromiter((places.get(text, -1) for text in texts), np.int64, len(texts))
 
     def take(self, codes: Ints) -> NDArray[np.object_]:
         """Texts of many codes; None for -1."""

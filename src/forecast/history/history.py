@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from forecast.arrays import Floats, Ints, Moments
 from forecast.errors import DataError
 from forecast.history.asof import AsOfIndex, Clock
 from forecast.history.columns import (
@@ -20,19 +21,16 @@ from forecast.history.columns import (
     OWNER,
     STAGE,
     Columns,
-    Floats,
-    Ints,
-    Moments,
     Vocabulary,
 )
-from forecast.history.stages import LOST, OPEN, WON, StageMap
+from forecast.history.stages import OPEN, WON, StageMap
 from forecast.periods import DAY_US
 from forecast.tables import Money, Tables
 
 __all__ = ["Closings", "History"]
 
 # "Never" as a time: later than every moment anybody can ask about.
-NEVER_US = np.iinfo(np.int64).max // 4
+NEVER_US: Final = np.iinfo(np.int64).max // 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +158,12 @@ class History:
         known = end > self.index.starts[deal * len(self.fields) + field]
         return np.where(known, self.value[end - 1], np.nan) if len(self.value) else np.full(end.shape, np.nan)
 
+    def last_at_us(self, deal: Ints, field: int, at_us: Moments) -> Ints:
+        """(n,) when the last entry of `field` known before `at_us` was recorded; -1 if there is none."""
+        end = self.end(deal, field, at_us)
+        known = end > self.index.starts[deal * len(self.fields) + field]
+        return np.where(known, self.at_us[end - 1], -1) if len(self.at_us) else np.full(end.shape, -1)
+
     def stage(self, deal: Ints, at_us: Moments) -> Ints:
         """Stage code as known before `at_us`, -1 for a deal not yet known."""
         return np.nan_to_num(self.last(deal, STAGE, at_us), nan=-1.0).astype(np.int64)
@@ -280,7 +284,6 @@ def _running_moves(group: Ints, fields: int, value: Floats, stages: StageMap) ->
         "back": running(moved, steps < 0),
         "skipped": running(moved, np.maximum(steps - 1, 0)),
         "reopened": running(moved, (stages.kind[new] == OPEN) & (stages.kind[old] != OPEN)),
-        "lost": running(moved, stages.kind[new] == LOST),
         "pushed": running(pushes, later_days > 0),
         "pushed_days": running(pushes, later_days),
     }

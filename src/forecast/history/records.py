@@ -8,8 +8,8 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from forecast.arrays import Floats, Ints
 from forecast.history.asof import AsOfIndex
-from forecast.history.columns import Floats, Ints
 from forecast.history.history import History
 from forecast.history.stages import WON
 

@@ -34,6 +34,11 @@ class StageMap:
     default_probability: NDArray[np.float64]
 
     @cached_property
+    def names(self) -> tuple[str, ...]:
+        """(S,) `pipeline/stage`, unique among all stages."""
+        return tuple(f"{p}/{s}" for p, s in zip(self.pipeline, self.stage, strict=True))
+
+    @cached_property
     def step(self) -> NDArray[np.int64]:
         """(S,) place among the open stages of its pipeline: 0, 1, 2 ...; -1 for won and lost."""
         step = np.full(len(self.stage), -1, dtype=np.int64)

@@ -8,18 +8,18 @@ compared in the deal's own currency, so exchange rates do not enter the ratio.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from forecast.arrays import Floats, Ints
 from forecast.history import WON, History, Landmarks
-from forecast.models.typing import Floats, Ints
 
-__all__ = ["AmountModel", "fit_amount", "segment_names", "segments"]
+__all__ = ["AmountModel", "Segment", "fit_amount"]
 
 _PRIOR_DEALS: Final = 10.0
-_PRIOR_LOG_SD: Final = 0.25
-_TAILS: Final = (0.02, 0.98)
+_PRIOR_LOG_SD: Final = 0.25  # before any win the signed amount lies within a quarter, two times in three
+_TAILS: Final = (0.02, 0.98)  # ratios beyond are typing errors and re-scoped deals
 
 
 def segments(history: History, deal: Ints) -> list[str]:
@@ -37,14 +37,27 @@ def segment_names(history: History) -> tuple[list[str], Ints]:
     return segments(history, first.astype(np.int64)), place.astype(np.int64)
 
 
-@dataclass(frozen=True)
-class AmountModel:
-    """Per segment (and `*` for any other): mean ratio and its spread, average won amount and its spread.
+class Segment(NamedTuple):
+    """What was learnt of one segment.
 
-    table : segment -> (log_ratio, log_sd, mean_amount, mean_log_sd, won_deals)
+    log_ratio, log_sd : mean and standard deviation of log(final / current amount)
+    mean_amount, mean_log_sd : average won amount in the reporting currency (NaN if unknown), and the standard
+        deviation of its log
+    won_deals : how many it was learnt from
     """
 
-    table: dict[str, tuple[float, float, float, float, float]]
+    log_ratio: float
+    log_sd: float
+    mean_amount: float
+    mean_log_sd: float
+    won_deals: float
+
+
+@dataclass(frozen=True)
+class AmountModel:
+    """Amounts by name of the segment; `*` serves any other."""
+
+    table: dict[str, Segment]
 
     def predict(self, history: History, deal: Ints, at_us: Ints) -> tuple[Floats, Floats]:
         """(n,) expected amount if won in the reporting currency, and (n,) standard deviation of its log.
@@ -52,30 +65,30 @@ class AmountModel:
         NaN where an amount is on record but no exchange rate is.
         """
         names, place = segment_names(history)
-        rows = np.array([self.table.get(name, self.table["*"]) for name in names]).reshape(-1, 5)[place[deal]]
+        known_segments = [self.table.get(name, self.table["*"]) for name in names]
+        by_segment = np.array(known_segments).reshape(-1, len(Segment._fields))
+        mine = Segment(*by_segment[place[deal]].T)
         raw = history.amount_raw(deal, at_us)
         known = np.isfinite(raw) & (raw > 0)
         converted = raw * history.rate(deal, at_us)
-        ratio = np.exp(rows[:, 0] + rows[:, 1] ** 2 / 2)
-        amount = np.where(known, converted * ratio, rows[:, 2])
-        return amount, np.where(known, rows[:, 1], rows[:, 3])
+        ratio = np.exp(mine.log_ratio + mine.log_sd**2 / 2)
+        amount = np.where(known, converted * ratio, mine.mean_amount)
+        return amount, np.where(known, mine.log_sd, mine.mean_log_sd)
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers by segment; an unknown mean is null."""
-        names = ("log_ratio", "log_sd", "mean_amount", "mean_log_sd", "won_deals")
         return {
-            segment: {name: None if np.isnan(v) else float(v) for name, v in zip(names, row, strict=True)}
-            for segment, row in sorted(self.table.items())
+            name: {key: None if np.isnan(v) else float(v) for key, v in segment._asdict().items()}
+            for name, segment in sorted(self.table.items())
         }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> AmountModel:
         """Inverse of `to_json`."""
-        names = ("log_ratio", "log_sd", "mean_amount", "mean_log_sd", "won_deals")
         return cls(
             {
-                segment: tuple(np.nan if row[name] is None else float(row[name]) for name in names)  # type: ignore[misc]
-                for segment, row in data.items()
+                name: Segment(**{key: np.nan if v is None else float(v) for key, v in row.items()})
+                for name, row in data.items()
             }
         )
 
@@ -83,7 +96,7 @@ class AmountModel:
 def fit_amount(history: History, landmarks: Landmarks, until_us: int) -> AmountModel:
     """Learn from the landmarks of won deals; each deal counts once, however often it was looked at."""
     won = landmarks.take(landmarks.cause == WON)
-    deals, repeats = np.unique(won.deal, return_inverse=True, return_counts=True)[1:]
+    unique, which, looks = np.unique(won.deal, return_inverse=True, return_counts=True)
     until = np.int64(until_us)
     final = history.amount_raw(won.deal, until)
     current = history.amount_raw(won.deal, won.at_us)
@@ -92,18 +105,17 @@ def fit_amount(history: History, landmarks: Landmarks, until_us: int) -> AmountM
     if usable.any():
         low, high = np.quantile(log_ratio[usable], _TAILS)
         log_ratio = np.clip(log_ratio, low, high)
-    weight = np.where(usable, 1.0 / repeats[deals], 0.0) if len(won) else np.empty(0)
+    weight = np.where(usable, 1.0 / looks[which], 0.0) if len(won) else np.empty(0)
 
-    unique = np.unique(won.deal)
     booked = history.amount_raw(unique, until) * history.rate(unique, np.full(len(unique), until))
     names, place = segment_names(history)
     ratio_all = _shrunk(log_ratio, weight, (0.0, _PRIOR_LOG_SD))
     mean_all = _shrunk_mean(booked, (_typical_amount(history, until_us), 1.0))
-    table = {"*": (*ratio_all, *mean_all, float(len(unique)))}
+    table = {"*": Segment(*ratio_all, *mean_all, float(len(unique)))}
     for segment, name in enumerate(names):
         rows = place[won.deal] == segment
         mine = place[unique] == segment
-        table[name] = (
+        table[name] = Segment(
             *_shrunk(log_ratio[rows], weight[rows], ratio_all),
             *_shrunk_mean(booked[mine], mean_all),
             float(mine.sum()),

@@ -13,11 +13,11 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from forecast.arrays import Floats
 from forecast.history import LOST, WON, History
 from forecast.models.bins import Bins, exposures
 from forecast.models.incidence import HORIZON_CAP_DAYS, Cells
 from forecast.models.season import Season
-from forecast.models.typing import Floats
 from forecast.periods import DAY_US
 
 __all__ = ["ArrivalModel", "fit_arrivals"]

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from forecast.arrays import Floats, Ints
 from forecast.models.season import Season
-from forecast.models.typing import Floats, Ints
 from forecast.periods import DAY_US
 
 __all__ = ["Bins", "exposures", "hats"]

@@ -15,11 +15,11 @@ from typing import Any, Final
 
 import numpy as np
 
+from forecast.arrays import Floats, Ints
 from forecast.features import FeatureMatrix
 from forecast.history import LOST, OPEN, WON, StageMap
 from forecast.models.bins import Bins
 from forecast.models.hazard import Survival
-from forecast.models.typing import Floats, Ints
 
 __all__ = ["StageCells", "fit_cells"]
 
@@ -127,8 +127,7 @@ def fit_cells(
     hazards = (events + strength) / (exposure + strength / centre)
     average = np.log((hazards * waited).sum(axis=0) + 1e-12) - np.log(waited.sum(axis=0) + 1e-12)
     average = np.where(waited.sum(axis=0) > 0, average, np.log(pooled))
-    names = tuple(f"{p}/{s}" for p, s in zip(stages.pipeline, stages.stage, strict=True))
-    return StageCells(bins, names, np.log(np.concatenate((hazards, pooled[None]))), average)
+    return StageCells(bins, stages.names, np.log(np.concatenate((hazards, pooled[None]))), average)
 
 
 def _stage_prior(stages: StageMap, closed_deals: float) -> tuple[float, Floats]:

@@ -13,8 +13,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from forecast.arrays import Floats, Ints
 from forecast.features import FeatureMatrix, number_or_nan, spec_of
-from forecast.models.typing import Floats, Ints
 
 __all__ = ["Encoder", "fit_encoder"]
 
@@ -22,6 +22,8 @@ _MIN_LEVEL_ROWS: Final = 20
 _MAX_LEVELS: Final = 40
 _MIN_NUMBERS: Final = 12
 _SPLINE_AT: Final = (0.2, 0.5, 0.8)
+_BLOCK: Final = 4_096
+_BENDING: Final = frozenset({"log", "count", "signed"})  # kinds whose values are transformed
 _STUCK: Final = "days_in_stage"  # gets its own slope in every stage
 
 
@@ -44,16 +46,75 @@ class _Numeric:
     def width(self) -> int:
         return 1 + len(self.knots) + self.flag_missing
 
-    def encode(self, values: Floats) -> Floats:
-        """(n, width). An unknown value sits at the centre and raises its flag."""
-        known = ~np.isnan(values)
-        moved = _transform(self.kind, np.clip(np.where(known, values, 0.0), self.low, self.high))
-        columns = [np.where(known, (moved - self.centre) / self.scale, 0.0)]
-        for knot, centre in zip(self.knots, self.knot_centres, strict=True):
-            columns.append(np.where(known, (np.maximum(moved - knot, 0.0) - centre) / self.scale, 0.0))
-        if self.flag_missing:
-            columns.append(np.where(known, 0.0, 1.0) - self.missing_share)
-        return np.stack(columns, axis=1)
+
+@dataclass(frozen=True)
+class _NumericColumns:
+    """All columns of all numeric features side by side, so that one deal costs a few array operations.
+
+    A column is `(max(moved - knot, floor) - centre) / scale` of one transformed feature: the feature itself has
+    no floor, a bend is zero up to its knot. An unknown value gives 0 and raises the flag of its feature.
+
+    low, high : (K, 1) where the tails of each feature are cut
+    transforms : transform -> rows of the features it applies to
+    at, source : (C,) where a column stands in the design, and the row of the feature it is made of
+    knot, floor, centre, scale : (C, 1)
+    flag_at, flag_source, flag_share : (M,), (M,) and (M, 1) the same for the flags
+    """
+
+    names: tuple[str, ...]
+    low: Floats
+    high: Floats
+    transforms: dict[str, Ints]
+    at: Ints
+    source: Ints
+    knot: Floats
+    floor: Floats
+    centre: Floats
+    scale: Floats
+    flag_at: Ints
+    flag_source: Ints
+    flag_share: Floats
+
+    @classmethod
+    def of(cls, numeric: tuple[_Numeric, ...], starts: Ints) -> _NumericColumns:
+        """starts : first column of each feature; its bends follow, then its flag"""
+        columns = []
+        for row, (n, start) in enumerate(zip(numeric, starts.tolist(), strict=True)):
+            columns.append((start, row, 0.0, -np.inf, n.centre, n.scale))
+            for bend, (at_bend, mean) in enumerate(zip(n.knots, n.knot_centres, strict=True), start=1):
+                columns.append((start + bend, row, at_bend, 0.0, mean, n.scale))
+        at, source, knot, floor, centre, scale = np.array(columns).reshape(-1, 6).T
+        flagged = [row for row, n in enumerate(numeric) if n.flag_missing]
+        return cls(
+            names=tuple(n.name for n in numeric),
+            low=np.array([n.low for n in numeric])[:, None],
+            high=np.array([n.high for n in numeric])[:, None],
+            transforms={
+                kind: np.array([row for row, n in enumerate(numeric) if n.kind == kind])
+                for kind in sorted({n.kind for n in numeric} & _BENDING)
+            },
+            at=at.astype(np.int64),
+            source=source.astype(np.int64),
+            knot=knot[:, None],
+            floor=floor[:, None],
+            centre=centre[:, None],
+            scale=scale[:, None],
+            flag_at=np.array([starts[row] + 1 + len(numeric[row].knots) for row in flagged], dtype=np.int64),
+            flag_source=np.array(flagged, dtype=np.int64),
+            flag_share=np.array([numeric[row].missing_share for row in flagged])[:, None],
+        )
+
+    def fill(self, features: FeatureMatrix, design: Floats) -> None:
+        """Write the columns of n rows into their (n, P) design."""
+        values = np.stack([features.numbers(name) for name in self.names])
+        unknown = np.isnan(values)
+        moved = np.clip(np.where(unknown, 0.0, values), self.low, self.high)
+        for kind, rows in self.transforms.items():
+            moved[rows] = _transform(kind, moved[rows])
+        columns = (np.maximum(moved[self.source] - self.knot, self.floor) - self.centre) / self.scale
+        columns[unknown[self.source]] = 0.0
+        design[:, self.at] = columns.T
+        design[:, self.flag_at] = (unknown[self.flag_source] - self.flag_share).T
 
 
 @dataclass(frozen=True)
@@ -68,11 +129,14 @@ class _Category:
     def width(self) -> int:
         return len(self.levels)
 
+    @cached_property
+    def _place(self) -> dict[str, int]:
+        return {text: at for at, text in enumerate(self.levels)}
+
     def indicator(self, features: FeatureMatrix) -> Floats:
         """(n, levels) of 0 and 1."""
-        place = {text: at for at, text in enumerate(self.levels)}
-        texts = features.texts(self.name)
-        mapping = np.array([*(place.get(text, -1) for text in texts), -1], dtype=np.int64)
+        place = self._place
+        mapping = np.array([*(place.get(text, -1) for text in features.texts(self.name)), -1], dtype=np.int64)
         values = features[self.name]
         code = mapping[np.where(np.isnan(values), -1, values).astype(np.int64)]
         indicator: Floats = (code[:, None] == np.arange(len(self.levels))).astype(np.float64)
@@ -101,13 +165,13 @@ class Encoder:
         widths = [self._numeric_width(n) for n in self.numeric] + [c.width for c in self.categories]
         return np.concatenate(([0], np.cumsum(widths)))[:-1].astype(np.int64)
 
-    @property
+    @cached_property
     def width(self) -> int:
         """P, number of columns."""
         return sum(self._numeric_width(n) for n in self.numeric) + sum(c.width for c in self.categories)
 
     def _numeric_width(self, numeric: _Numeric) -> int:
-        extra = len(self._stages.levels) if self.stuck and numeric.name == _STUCK and self._stages else 0
+        extra = len(self._stages.levels) if numeric is self._stuck and self._stages else 0
         return numeric.width + extra
 
     @cached_property
@@ -116,22 +180,35 @@ class Encoder:
 
     def encode(self, features: FeatureMatrix) -> Floats:
         """(n, P), centred on the training rows."""
-        n = len(features)
-        design = np.empty((n, self.width))
-        indicators = {c.name: c.indicator(features) for c in self.categories}
-        at = 0
-        for numeric in self.numeric:
-            columns = numeric.encode(features.numbers(numeric.name))
-            design[:, at : at + numeric.width] = columns
-            at += numeric.width
-            if self.stuck and numeric.name == _STUCK and self._stages:
-                stage = indicators["stage"]
-                design[:, at : at + stage.shape[1]] = columns[:, :1] * stage
-                at += stage.shape[1]
-        for category in self.categories:
-            design[:, at : at + category.width] = indicators[category.name] - np.array(category.shares)
-            at += category.width
+        design = np.empty((len(features), self.width))
+        for start in range(0, len(features), _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            self._fill(features.take(rows), design[rows])
         return design
+
+    def _fill(self, features: FeatureMatrix, design: Floats) -> None:
+        indicators = {c.name: c.indicator(features) for c in self.categories}
+        starts = dict(zip(self.groups, self.group_starts.tolist(), strict=True))
+        if self.numeric:
+            self._numeric_columns.fill(features, design)
+        if self._stuck is not None:
+            stage, start = indicators["stage"], starts[_STUCK]
+            slopes = start + self._stuck.width
+            design[:, slopes : slopes + stage.shape[1]] = design[:, [start]] * stage
+        for category in self.categories:
+            start = starts[category.name]
+            design[:, start : start + category.width] = indicators[category.name] - np.array(category.shares)
+
+    @cached_property
+    def _numeric_columns(self) -> _NumericColumns:
+        return _NumericColumns.of(self.numeric, self.group_starts[: len(self.numeric)])
+
+    @cached_property
+    def _stuck(self) -> _Numeric | None:
+        """Days in stage, if they have slopes by stage; these stand behind its other columns."""
+        if not self.stuck or self._stages is None:
+            return None
+        return next((n for n in self.numeric if n.name == _STUCK), None)
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers and texts."""

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from forecast.arrays import Floats, Ints
 from forecast.errors import DataError
 from forecast.features import FeatureMatrix, build, decide_fields
 from forecast.history import LOST, OPEN, WON, DatedRecords, History, Landmarks, make_landmarks
@@ -21,11 +22,11 @@ from forecast.models.cells import StageCells, fit_cells
 from forecast.models.encoder import fit_encoder
 from forecast.models.fitted import FittedModels, Grades, Rung
 from forecast.models.hazard import OutcomeModel, Survival, log_likelihood
+from forecast.models.incidence import HORIZON_CAP_DAYS
 from forecast.models.linear import LinearHazard, choose_knots, fit_linear
 from forecast.models.season import Season, fit_season
 from forecast.models.settings import FitSettings
 from forecast.models.shock import Shock, estimate_shock
-from forecast.models.typing import Floats, Ints
 from forecast.periods import DAY_US, as_of_us, to_timestamp
 
 __all__ = ["fit_models", "fit_outcome"]
@@ -34,6 +35,9 @@ Tell = Callable[[str, float], None]
 
 _FEW_ROWS: Final = 3_000  # with fewer landmarks the linear rung does not bend
 _RIDGE_ROWS: Final = 15_000  # enough to tell one strength of shrinkage from another
+_PERCENTILES: Final = np.linspace(0.01, 0.99, 99)
+_FEW_OPEN: Final = 50  # deals whose percentiles mean little: the newest landmarks stand beside them
+_NEWEST: Final = 1_000
 
 
 @dataclass(frozen=True)
@@ -306,11 +310,11 @@ def _grades(models: FittedModels, history: History, landmarks: Landmarks, until_
     """Percentiles of the deals open at training; with few of them, of the latest landmarks as well."""
     deal = history.open_deals(until_us)
     at_us = np.full(len(deal), until_us)
-    if len(deal) < 50 and len(landmarks):
-        newest = np.argsort(landmarks.at_us, kind="stable")[-1000:]
+    if len(deal) < _FEW_OPEN and len(landmarks):
+        newest = np.argsort(landmarks.at_us, kind="stable")[-_NEWEST:]
         deal = np.concatenate((deal, landmarks.deal[newest]))
         at_us = np.concatenate((at_us, landmarks.at_us[newest]))
     if not len(deal):
-        return Grades(np.linspace(0.01, 0.99, 99))
-    chance = models.win_probability(history, deal, at_us, [730.0])[:, 0]
-    return Grades(np.quantile(chance, np.linspace(0.01, 0.99, 99)))
+        return Grades(_PERCENTILES)
+    chance = models.win_probability(history, deal, at_us, [HORIZON_CAP_DAYS])[:, 0]
+    return Grades(np.quantile(chance, _PERCENTILES))

@@ -7,17 +7,17 @@ from typing import Any, Final
 
 import numpy as np
 
+from forecast.arrays import Floats, Ints
 from forecast.features import Decision, FeatureMatrix, build
 from forecast.history import FrozenRecords, History, StageMap, TrackRecords
 from forecast.models.amount import AmountModel
 from forecast.models.arrivals import ArrivalModel
 from forecast.models.cells import StageCells
 from forecast.models.hazard import CAUSES, OutcomeModel
-from forecast.models.incidence import HORIZON_CAP_DAYS, Cells, Curves
+from forecast.models.incidence import HORIZON_CAP_DAYS, Cells
 from forecast.models.linear import LinearHazard
 from forecast.models.season import Season
 from forecast.models.shock import Shock
-from forecast.models.typing import Floats, Ints
 from forecast.tables import Money
 
 __all__ = ["FittedModels", "Grades", "Rung"]
@@ -103,10 +103,6 @@ class FittedModels:
             marks_days=np.asarray(marks_days, np.float64),
             until_days=until_days,
         )
-
-    def curves(self, features: FeatureMatrix, cells: Cells) -> Curves:
-        """Incidence of all rows; meant for a few thousand rows, larger books go block by block."""
-        return cells.curves(self.log_hazard(features))
 
     def incidence(self, history: History, deal: Ints, as_of_us: int, horizons_days: Any) -> Floats:
         """(n, 3, H) probabilities of open, won, lost at horizons after one as-of moment."""

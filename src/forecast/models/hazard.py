@@ -16,11 +16,11 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from forecast.arrays import Floats
 from forecast.features import FeatureMatrix
 from forecast.history import Landmarks
 from forecast.models.bins import Bins, exposures
 from forecast.models.season import Season
-from forecast.models.typing import Floats
 from forecast.periods import DAY_US
 
 __all__ = ["CAUSES", "OutcomeModel", "Survival", "log_likelihood"]

@@ -9,14 +9,15 @@ exp(-(w + l)). The products over cells are exact, so open + won + lost = 1 at ev
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
 
+from forecast.arrays import Floats, Ints
 from forecast.errors import UsageError
 from forecast.models.bins import Bins
 from forecast.models.season import Season
-from forecast.models.typing import Floats, Ints
 from forecast.periods import DAY_US
 
 __all__ = ["HORIZON_CAP_DAYS", "Cells", "Curves"]
@@ -89,6 +90,11 @@ class Cells:
         np.cumsum(step * share, axis=1, out=cumulative[:, 1:])
         return Curves(self.edges_days, cumulative, left)
 
+    @cached_property
+    def _bins_present(self) -> tuple[Ints, Ints]:
+        """Bins that have cells, and the first cell of each."""
+        return np.unique(self.bin, return_index=True)
+
     @classmethod
     def by_bin(cls, as_of_us: int, bins: Bins, seasons: tuple[Season, Season]) -> Cells:
         """One cell per bin until the cap: coarse, ten times cheaper, good for gradients."""
@@ -119,7 +125,7 @@ class Cells:
         by_won = won * (open_before * (common + leave / total) - after)
         by_lost = lost * (open_before * common - after)
         gradient = np.zeros_like(log_hazard)
-        present, starts = np.unique(self.bin, return_index=True)
+        present, starts = self._bins_present
         gradient[:, 0, present] = np.add.reduceat(by_won, starts, axis=1)
         gradient[:, 1, present] = np.add.reduceat(by_lost, starts, axis=1)
         return gradient
@@ -156,14 +162,12 @@ class Curves:
 
     def close_quantiles(self, levels: tuple[float, ...]) -> Floats:
         """(n, len(levels)) days by which that share of the wins has happened, given a win before the cap."""
-        target = self.won[:, -1:] * np.array(levels)
-        found = np.empty(target.shape)
-        for column in range(target.shape[1]):
-            wanted = target[:, column]
-            upper = (self.won < wanted[:, None]).sum(axis=1).clip(1, len(self.edges_days) - 1)
-            rows = np.arange(len(wanted))
-            low, high = self.won[rows, upper - 1], self.won[rows, upper]
-            part = np.where(high > low, (wanted - low) / np.maximum(high - low, _SMALL), 1.0)
-            start, end = self.edges_days[upper - 1], self.edges_days[upper]
-            found[:, column] = start + np.clip(part, 0.0, 1.0) * (end - start)
+        wanted = self.won[:, -1:] * np.array(levels)
+        passed = [np.count_nonzero(self.won < target[:, None], axis=1) for target in wanted.T]
+        upper = np.stack(passed, axis=1).clip(1, len(self.edges_days) - 1)
+        low = np.take_along_axis(self.won, upper - 1, axis=1)
+        high = np.take_along_axis(self.won, upper, axis=1)
+        part = np.where(high > low, (wanted - low) / np.maximum(high - low, _SMALL), 1.0)
+        start, end = self.edges_days[upper - 1], self.edges_days[upper]
+        found: Floats = start + np.clip(part, 0.0, 1.0) * (end - start)
         return found

@@ -20,11 +20,11 @@ from typing import Any, Final
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
+from forecast.arrays import Floats
 from forecast.features import FeatureMatrix
 from forecast.models.bins import Bins, hats
 from forecast.models.encoder import Encoder
 from forecast.models.hazard import Survival
-from forecast.models.typing import Floats
 
 __all__ = ["LinearHazard", "choose_knots", "fit_linear"]
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from forecast.models.typing import Floats, Ints
+from forecast.arrays import Floats, Ints
 
 __all__ = ["COLUMNS", "Season", "calendar_columns", "fit_season"]
 
@@ -49,13 +49,11 @@ _CACHE_DAYS: Final = 84_100  # 1970 to 2200
 
 def calendar_columns(day: Ints) -> NDArray[np.float64]:
     """(n, len(COLUMNS)) indicators of days given as days since 1970."""
-    dates = day.astype("datetime64[D]")
-    months = dates.astype("datetime64[M]")
-    month_number = months.astype(np.int64)
-    quarter_start = (month_number // 3 * 3).astype("datetime64[M]")
-    left_in_quarter = ((quarter_start + 3).astype("datetime64[D]") - dates).astype(np.int64)
-    left_in_month = ((months + 1).astype("datetime64[D]") - dates).astype(np.int64)
-    into_quarter = (dates - quarter_start.astype("datetime64[D]")).astype(np.int64)
+    month_number = day.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
+    quarter_start = _first_day(month_number // 3 * 3)
+    left_in_quarter = _first_day(month_number // 3 * 3 + 3) - day
+    left_in_month = _first_day(month_number + 1) - day
+    into_quarter = day - quarter_start
     weekday = (day + 3) % 7  # 1970-01-01 was a Thursday
     columns = [
         *_buckets(left_in_quarter, _QUARTER_END),
@@ -66,6 +64,11 @@ def calendar_columns(day: Ints) -> NDArray[np.float64]:
         *(weekday == number for number in range(7)),
     ]
     return np.stack(columns, axis=1).astype(np.float64)
+
+
+def _first_day(month: Ints) -> Ints:
+    """First day of each month, both counted since January 1970."""
+    return month.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
 
 
 def _buckets(left: Ints, edges: tuple[int, ...]) -> list[NDArray[np.bool_]]:

@@ -20,7 +20,7 @@ class FitSettings:
     windows, window_days : forward-in-time windows in which rungs are compared
     use_season : whether a calendar profile may enter
     reporting_currency : None takes the currency of the quotas
-    exclude_fields, trust_fields : field names to leave out, or to use although the policy would not
+    exclude_fields : fields to leave out; trust_fields : custom attributes to use although the policy would not
     """
 
     seed: int = 0

@@ -2,7 +2,7 @@
 
 Outlook ──► facts/ ──► plain dict ──► page ──► one HTML file
                            │
-                           └────────► screen ──► one screen of a terminal
+                           └────────► forecast.cli.show ──► one screen of a terminal
 """
 
 from typing import Any

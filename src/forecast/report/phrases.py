@@ -13,6 +13,7 @@ __all__ = ["Phrases"]
 
 _UNASSIGNED: Final = "unassigned"
 _RUNGS: Final = {"linear": "footer.rung_linear", "aalen-johansen": "footer.rung_stage_rates"}
+_LEAST_EFFECT: Final = 0.0005  # a smaller one would be shown as 0.0 points
 # Features in days whose label does not say so.
 _BARE_DAYS: Final = ("age_days",)
 _BANT: Final = ("budget", "authority", "need", "timeline")
@@ -65,7 +66,7 @@ class Phrases:
         """One line on a deal: its most telling sign, else the strongest reason, else the likely date."""
         if deal["signals"]:
             return _first_upper(self.signal(deal["signals"][0]))
-        if deal["reasons"]:
+        if deal["reasons"] and abs(deal["reasons"][0]["effect"] or 0.0) >= _LEAST_EFFECT:
             return self.reason(deal["reasons"][0])
         return self.words("signal.expected", date=self.words.formats.date(deal["close_on_p50"]))
 
@@ -81,9 +82,12 @@ class Phrases:
             lines.append(self.reason(fitting[0]))
         return [_first_upper(line) for line in lines]
 
-    def rung(self, name: str) -> str:
-        """What kind of model this is."""
-        return self.words(_RUNGS[name]) if name in _RUNGS else name
+    def rung(self, provenance: Fact) -> str:
+        """What kind of model this is, and why no finer one."""
+        name = provenance["rung"]
+        if name == "aalen-johansen" and provenance["rung_compared"]:
+            return self.words("footer.rung_stage_rates_better")
+        return self.words(_RUNGS[name]) if name in _RUNGS else str(name)
 
     def left_out(self, provenance: Fact) -> str:
         """Every row and amount that is in no number of the page."""

@@ -7,11 +7,12 @@ means add up, and quantiles of different levels speak of the same futures.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
 
+from forecast.arrays import Floats, Ints
 from forecast.errors import UsageError
 from forecast.rollup.deciding import decide, reaches
 from forecast.rollup.hierarchy import LEVELS, UNASSIGNED, Hierarchy
@@ -22,8 +23,6 @@ from forecast.tables.money import Money
 
 __all__ = ["BOOKINGS_COLUMNS", "Bookings", "roll_up"]
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
-Ints = np.ndarray[Any, np.dtype[np.int64]]
 
 BOOKINGS_COLUMNS: Final = (
     "period",

@@ -7,9 +7,10 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from forecast.arrays import Floats
+
 __all__ = ["DECIDING_COLUMNS", "decide", "reaches"]
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 DECIDING_COLUMNS: Final = ("deal_id", "owner_id", "amount_if_won", "won_in_period", "effect", "basis")
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
 
+from forecast.arrays import Ints
 from forecast.errors import DataError
 
 __all__ = ["COMPANY", "LEVELS", "UNASSIGNED", "Hierarchy"]
@@ -21,8 +22,6 @@ __all__ = ["COMPANY", "LEVELS", "UNASSIGNED", "Hierarchy"]
 COMPANY: Final = "*"
 UNASSIGNED: Final = "unassigned"
 LEVELS: Final = ("company", "region", "team", "user")
-
-Ints = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
 
+from forecast.arrays import Floats
 from forecast.errors import DataError
 from forecast.periods import Kind, Period, as_of_us
 from forecast.rollup.hierarchy import COMPANY, Hierarchy
@@ -15,7 +16,6 @@ from forecast.tables.money import Money
 
 __all__ = ["PeriodQuotas"]
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 _SHORTER: Final[dict[Kind, Kind | None]] = {"year": "quarter", "quarter": "month", "month": None}
 

@@ -12,18 +12,17 @@ with less noise. They are kept within a factor of ten, since a t distribution ha
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
 from scipy.special import ndtri, stdtrit
 
+from forecast.arrays import Floats, Ints
 from forecast.rollup.inputs import Uncertainty
 
 __all__ = ["affordable_scenarios", "draw_arrivals", "draw_open", "hazard_factors", "win_rates"]
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
-Ints = np.ndarray[Any, np.dtype[np.int64]]
 
 _FEWEST: Final = 1000
 _LARGEST_SHOCK: Final = np.log(10.0)

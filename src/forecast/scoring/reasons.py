@@ -9,14 +9,15 @@ Source: Aumann and Shapley 1974; Sundararajan, Taly and Yan 2017 (integrated gra
 from __future__ import annotations
 
 import json
-from functools import cached_property
-from typing import Any, Final
+from collections.abc import Callable
+from functools import cache, lru_cache
+from typing import Final
 
 import numpy as np
 
+from forecast.arrays import Floats
 from forecast.features import FeatureMatrix, label, spec_of
 from forecast.models import Cells, FittedModels
-from forecast.models.typing import Floats
 
 __all__ = ["Explainer"]
 
@@ -40,11 +41,6 @@ class Explainer:
         self._coarse = Cells.by_bin(as_of_us, models.outcome.bins, models.seasons)
         self._reference_won = float(cells.curves(models.on_bins(models.outcome.reference[None])).won[0, -1])
 
-    @cached_property
-    def _heads(self) -> list[str]:
-        names = self._outcome.groups
-        return [f'{{"feature": {json.dumps(n)}, "label": {json.dumps(label(n))}, "effect": ' for n in names]
-
     def effects(self, coefficients: Floats, contributions: Floats, won: Floats) -> Floats:
         """(n, G) change of the win probability by each feature; rows sum to `won` minus the reference's.
 
@@ -52,12 +48,11 @@ class Explainer:
         won : (n,) win probabilities
         """
         basis, reference = self._outcome.basis, self._outcome.reference
-        path = coefficients - reference
-        gradient = np.zeros_like(coefficients)
-        for node, weight in zip(_NODES, _NODE_WEIGHTS, strict=True):
-            slope = self._coarse.win_gradient(self._on_bins(reference + node * path))
-            for b in range(len(basis)):
-                gradient[..., b] += weight * (slope * basis[b]).sum(axis=-1)
+        along = reference + _NODES[:, None, None, None] * (coefficients - reference)
+        slopes = self._coarse.win_gradient(self._on_bins(along.reshape(-1, *reference.shape)))
+        slopes = slopes.reshape(*along.shape[:3], -1)
+        slope = (_NODE_WEIGHTS[:, None, None, None] * slopes).sum(axis=0)
+        gradient = (slope[:, :, None] * basis).sum(axis=-1)
         shared = contributions * gradient[:, None]
         effects = shared.reshape(*shared.shape[:2], -1).sum(axis=-1)
         # What quadrature and coarse cells leave over (a thousandth or so) is shared in proportion to size.
@@ -77,10 +72,15 @@ class Explainer:
         most = min(most, effects.shape[1])
         order = np.argsort(-np.abs(effects), axis=1, kind="stable")[:, :most]
         effect = np.take_along_axis(effects, order, axis=1)
-        raw = np.stack([features.numbers(n) if _is_number(n) else features[n] for n in self._outcome.groups])
-        value = np.take_along_axis(raw.T, order, axis=1)
-        writers = [_writer(features, name) for name in self._outcome.groups]
-        heads = self._heads
+        # One deal has five reasons among forty features: only those that appear are looked at.
+        names = self._outcome.groups
+        shown = np.unique(order).tolist()
+        raw = np.empty((len(features), len(names)))
+        for g in shown:
+            raw[:, g] = features.numbers(names[g]) if _is_number(names[g]) else features[names[g]]
+        value = np.take_along_axis(raw, order, axis=1)
+        writers = {g: _writer(features, names[g]) for g in shown}
+        heads = _heads(names)
         return [
             "["
             + ", ".join(
@@ -92,16 +92,26 @@ class Explainer:
         ]
 
 
+@lru_cache(maxsize=8)
+def _heads(names: tuple[str, ...]) -> list[str]:
+    """How the reason of each feature begins."""
+    return [f'{{"feature": {json.dumps(n)}, "label": {json.dumps(label(n))}, "effect": ' for n in names]
+
+
 def _is_number(name: str) -> bool:
     return spec_of(name).kind != "category"
 
 
-def _writer(features: FeatureMatrix, name: str) -> Any:
+def _writer(features: FeatureMatrix, name: str) -> Callable[[float], str]:
     """How a value of this feature is written as JSON: a text, a number with sensible digits, or null."""
     kind = spec_of(name).kind
     if kind == "category":
-        shown = (text.split("/", 1)[1] if name == "stage" else text for text in features.texts(name))
-        encoded = [json.dumps(text) for text in shown]
-        return lambda code: "null" if code != code else encoded[int(code)]
+        texts = features.texts(name)
+
+        @cache
+        def text(code: float) -> str:
+            return json.dumps(texts[int(code)].split("/", 1)[1] if name == "stage" else texts[int(code)])
+
+        return lambda code: "null" if code != code else text(code)
     digits = 4 if kind in ("share", "number") else 1
     return lambda value: "null" if value != value else repr(round(value, digits))

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from forecast.arrays import Floats, Ints
 from forecast.bundle import Bundle
 from forecast.errors import UsageError
 from forecast.history import History
 from forecast.models import HORIZON_CAP_DAYS
-from forecast.models.typing import Floats, Ints
 from forecast.periods import DAY_US, Period, as_of_us
 from forecast.scoring.reasons import Explainer
 
@@ -96,6 +96,12 @@ def score_arrays(
             raise UsageError(
                 f"period {period.label} ended before {as_of.isoformat()}; ask for a later period",
                 code="past_period",
+            )
+        if span[1] > HORIZON_CAP_DAYS:
+            raise UsageError(
+                f"period {period.label} ends {span[1]:.0f} days after {as_of.isoformat()}, beyond the cap of "
+                f"{HORIZON_CAP_DAYS:.0f} days; ask for a nearer period",
+                code="beyond_horizon_cap",
             )
         marks += [max(span[0], 0.0), span[1]]
     cells = models.cells(at_us, np.array(marks))

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from forecast.arrays import Bools, Ints, Texts
 from forecast.simulator import process
-from forecast.simulator.calendar import NEVER_US, Flags, Ints, Texts
+from forecast.simulator.calendar import NEVER_US
 from forecast.simulator.cohort import Cohort, Customers
 from forecast.simulator.company import OPERATIONS, REPORTING, Company
 from forecast.simulator.evidence import sort_key
@@ -113,7 +114,7 @@ def _moments(moment_us: Ints) -> pd.DatetimeIndex:
     return known.tz_localize("UTC")
 
 
-def _or_none(known: Flags, texts: Texts) -> Texts:
+def _or_none(known: Bools, texts: Texts) -> Texts:
     """The texts where known, None elsewhere."""
     kept = texts.copy()
     kept[~known] = None
@@ -137,7 +138,7 @@ def assemble(
     leads: Leads,
     quotas: pd.DataFrame,
     rates: pd.DataFrame,
-    known_size: Flags,
+    known_size: Bools,
     end_us: int,
 ) -> dict[str, pd.DataFrame]:
     """The eight contract tables; the current columns of deals are the last values of the log."""

@@ -14,16 +14,12 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from forecast.arrays import Floats, Ints
 from forecast.periods import DAY_US
 
-__all__ = ["NEVER_US", "Calendar", "Clock", "Flags", "Floats", "Ints", "Texts", "make_calendar", "quarter_of"]
+__all__ = ["NEVER_US", "Calendar", "Clock", "make_calendar", "quarter_of"]
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Flags = NDArray[np.bool_]
-Texts = NDArray[np.object_]
 
 NEVER_US: Final = np.int64(2**62)
 _HOUR_US: Final = 3_600_000_000

@@ -7,9 +7,10 @@ from dataclasses import dataclass, fields
 import numpy as np
 import pandas as pd
 
+from forecast.arrays import Bools, Floats, Ints
 from forecast.periods import DAY_US
 from forecast.simulator import process
-from forecast.simulator.calendar import Clock, Flags, Floats, Ints
+from forecast.simulator.calendar import Clock
 from forecast.simulator.company import TEAMS, Company, rate_at
 
 __all__ = ["Cohort", "Customers", "follow_on", "make_customers", "new_business"]
@@ -54,7 +55,7 @@ class Customers:
     team: Ints
     industry: Ints
     employees: Ints
-    dollars: Flags
+    dollars: Bools
 
 
 @dataclass(frozen=True)

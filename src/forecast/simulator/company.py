@@ -9,9 +9,10 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from forecast.arrays import Bools, Floats, Ints
 from forecast.periods import DAY_US
 from forecast.simulator import process
-from forecast.simulator.calendar import NEVER_US, Flags, Floats, Ints
+from forecast.simulator.calendar import NEVER_US
 
 __all__ = ["OPERATIONS", "REPORTING", "TEAMS", "Company", "make_company", "make_rates", "rate_at"]
 
@@ -75,7 +76,7 @@ class Company:
             chosen[rows] = members[np.argmax(rng.random(employed.shape) * employed, axis=1)]
         return chosen
 
-    def employed(self, seller: Ints, moment_us: Ints) -> Flags:
+    def employed(self, seller: Ints, moment_us: Ints) -> Bools:
         """Whether each seller works here at each moment."""
         return (self.hired_us[seller] <= moment_us) & (moment_us < self.left_us[seller])
 
@@ -158,7 +159,7 @@ def make_rates(start: pd.Timestamp, until: pd.Timestamp, rng: np.random.Generato
     return pd.DataFrame({"currency": "USD", "valid_from": quarters, "rate": rate})
 
 
-def rate_at(rates: pd.DataFrame, dollars: Flags, moment_us: Ints) -> Floats:
+def rate_at(rates: pd.DataFrame, dollars: Bools, moment_us: Ints) -> Floats:
     """Euros per unit of the deal's currency, in force at each moment; `dollars` (n,) marks US dollars."""
     since = pd.DatetimeIndex(rates["valid_from"]).as_unit("us").asi8
     position = np.maximum(np.searchsorted(since, moment_us, side="right") - 1, 0)

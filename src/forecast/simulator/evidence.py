@@ -12,8 +12,9 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from forecast.arrays import Floats, Ints
 from forecast.periods import DAY_US
-from forecast.simulator.calendar import Clock, Floats, Ints
+from forecast.simulator.calendar import Clock
 
 __all__ = ["Exposures", "Points", "day_end", "sort_key"]
 

@@ -11,8 +11,9 @@ from typing import Final
 
 import numpy as np
 
+from forecast.arrays import Ints
 from forecast.periods import DAY_US
-from forecast.simulator.calendar import NEVER_US, Clock, Ints
+from forecast.simulator.calendar import NEVER_US, Clock
 from forecast.simulator.cohort import Cohort, Customers
 from forecast.simulator.company import Company
 

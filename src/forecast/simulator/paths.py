@@ -12,9 +12,10 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from forecast.arrays import Bools, Floats, Ints
 from forecast.periods import DAY_US
 from forecast.simulator import process
-from forecast.simulator.calendar import NEVER_US, Calendar, Clock, Flags, Floats, Ints
+from forecast.simulator.calendar import NEVER_US, Calendar, Clock
 from forecast.simulator.cohort import Cohort, Effects
 
 __all__ = ["Paths", "walk"]
@@ -41,7 +42,7 @@ class Paths:
     move_us: Ints
     move_from: Ints
     move_to: Ints
-    move_cleaned: Flags
+    move_cleaned: Bools
 
     @staticmethod
     def concat(parts: list[Paths]) -> Paths:

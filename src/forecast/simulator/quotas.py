@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from forecast.arrays import Floats, Ints
 from forecast.periods import Period
-from forecast.simulator.calendar import Floats, Ints
 from forecast.simulator.company import REPORTING, TEAMS, Company
 
 __all__ = ["make_quotas"]

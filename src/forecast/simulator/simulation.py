@@ -10,11 +10,12 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from forecast.arrays import Floats, Ints, Texts
 from forecast.errors import UsageError
 from forecast.periods import DAY_US, Period, as_of_us, parse_as_of, to_timestamp
 from forecast.simulator import process, writing
 from forecast.simulator.assembly import as_dates, as_texts, assemble, make_log
-from forecast.simulator.calendar import Calendar, Floats, Ints, Texts, make_calendar, quarter_of
+from forecast.simulator.calendar import Calendar, make_calendar, quarter_of
 from forecast.simulator.cohort import Cohort, Customers, effects, follow_on, make_customers, new_business
 from forecast.simulator.company import Company, make_company, make_rates, rate_at
 from forecast.simulator.evidence import Points

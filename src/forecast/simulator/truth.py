@@ -21,9 +21,10 @@ from functools import cached_property
 import numpy as np
 from scipy.special import logsumexp
 
+from forecast.arrays import Floats, Ints
 from forecast.periods import DAY_US
 from forecast.simulator import process
-from forecast.simulator.calendar import Calendar, Floats, Ints
+from forecast.simulator.calendar import Calendar
 from forecast.simulator.cohort import Cohort, Effects
 from forecast.simulator.evidence import Exposures, Points, safe_log, sort_key
 from forecast.simulator.paths import Paths, next_midnight

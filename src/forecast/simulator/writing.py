@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from forecast.arrays import Bools, Floats, Ints, Texts
 from forecast.periods import DAY_US
 from forecast.simulator import process
-from forecast.simulator.calendar import Clock, Flags, Floats, Ints, Texts
+from forecast.simulator.calendar import Clock
 from forecast.simulator.cohort import Cohort
 from forecast.simulator.company import Company
 from forecast.simulator.evidence import Exposures, Points, day_end, safe_log, sort_key
@@ -46,7 +47,7 @@ class Written:
     moment_us: Ints
     value: NDArray[Any]
 
-    def take(self, rows: Flags) -> Written:
+    def take(self, rows: Bools) -> Written:
         return Written(self.deal[rows], self.moment_us[rows], self.value[rows])
 
     def named(self, names: Texts) -> Written:
@@ -61,8 +62,8 @@ class Entries:
     deal: Ints
     moment_us: Ints
     stage: Ints
-    creation: Flags
-    reopened: Flags
+    creation: Bools
+    reopened: Bools
     key: Ints
 
     def stage_at(self, deal: Ints, moment_us: Ints) -> Ints:
@@ -180,10 +181,9 @@ def amounts(cohort: Cohort, paths: Paths, clock: Clock, rng: np.random.Generator
 
 def _month_bounds(day: Ints) -> tuple[Ints, Ints]:
     """First and last day of the month of each day, all as days since 1970."""
-    month = day.astype("datetime64[D]").astype("datetime64[M]")
-    first = month.astype("datetime64[D]").astype(np.int64)
-    last = (month + 1).astype("datetime64[D]").astype(np.int64) - 1
-    return first, last
+    month = day.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
+    first, after = (each.astype("datetime64[M]").astype("datetime64[D]") for each in (month, month + 1))
+    return first.astype(np.int64), after.astype(np.int64) - 1
 
 
 def _estimate(day: Ints, stage: Ints, quality: Ints, rng: np.random.Generator) -> Ints:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -67,12 +67,13 @@ class Money:
             rates=(np.empty(0), *(rates for _, rates in others.values())),
         )
 
-    def codes(self, currency: pd.Series | NDArray[Any] | Sequence[Any]) -> NDArray[np.int32]:
+    def codes(self, currency: pd.Series | NDArray[Any] | list[str | None]) -> NDArray[np.int32]:
         """(n,) code of each currency; 0 (reporting) where it is unknown, -1 where it has no rate at all."""
-        names = pd.Series(currency, dtype="object")
-        codes = pd.Index(self.currencies, dtype="object").get_indexer(pd.Index(names)).astype(np.int32)
-        codes[(names.isna() | (names == "")).to_numpy(bool)] = 0
-        return codes
+        code: dict[str | None, int] = {None: 0, "": 0, **{n: at for at, n in enumerate(self.currencies)}}
+        if isinstance(currency, list):
+            return np.array([code.get(name, -1) for name in currency], dtype=np.int32)
+        places, names = pd.factorize(currency)  # the unknown has place -1
+        return np.array([*(code.get(name, -1) for name in names), 0], dtype=np.int32)[places]
 
     def rate(self, codes: ArrayLike, at_us: ArrayLike) -> NDArray[np.float64]:
         """Units of the reporting currency for one unit of each currency at each moment.

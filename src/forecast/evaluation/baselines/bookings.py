@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from forecast.evaluation.baselines.interface import Floats, Ints
+from forecast.arrays import Floats, Ints
 from forecast.evaluation.baselines.stages import stage_probability
 from forecast.history import CATEGORIES, History
 from forecast.history.columns import CATEGORY

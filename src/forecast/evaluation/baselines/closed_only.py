@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
+from forecast.arrays import Floats, Ints
 from forecast.errors import UsageError
-from forecast.evaluation.baselines.interface import Floats, Ints
 from forecast.features import build, spec_of
 from forecast.history import WON, DatedRecords, History, Landmarks
 

@@ -13,7 +13,7 @@ from typing import ClassVar, Final
 
 import numpy as np
 
-from forecast.evaluation.baselines.interface import Floats, Ints
+from forecast.arrays import Floats, Ints
 from forecast.history import WON, History, Landmarks
 
 __all__ = ["AalenJohansenByStage", "BaseRate", "aalen_johansen"]
@@ -44,7 +44,7 @@ def aalen_johansen(landmarks: Landmarks) -> tuple[Floats, Floats]:
 
 @dataclass
 class BaseRate:
-    """B0: every deal gets the share of open deals that were won within h days."""
+    """Every deal gets the share of open deals that were won within h days."""
 
     name: ClassVar[str] = "base_rate"
     label: ClassVar[str] = "base rate"
@@ -67,7 +67,7 @@ class BaseRate:
 
 @dataclass
 class AalenJohansenByStage:
-    """B7: every deal gets the share of open deals of its stage that were won within h days.
+    """Every deal gets the share of open deals of its stage that were won within h days.
 
     A stage never seen in training gets the curve of all stages together.
     """

@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
+from forecast.arrays import Floats, Ints
 from forecast.history import History, Landmarks
 
-__all__ = ["Baseline", "Floats", "Ints"]
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+__all__ = ["Baseline"]
 
 
 class Baseline(Protocol):

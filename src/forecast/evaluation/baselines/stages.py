@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from forecast.evaluation.baselines.interface import Floats, Ints
+from forecast.arrays import Floats, Ints
 from forecast.history import WON, History, Landmarks
 from forecast.periods import DAY_US
 
@@ -46,7 +46,7 @@ class StageRate:
 
 @dataclass
 class StageWeighted:
-    """B1: the CRM's probability of the stage if the seller's close date lies in [moment, moment + h), else 0.
+    """The CRM's probability of the stage if the seller's close date lies in [moment, moment + h), else 0.
 
     What a weighted pipeline report assumes. A deal without a date counts at every horizon; an overdue one at
     none, as in such reports. A stage without a probability of the CRM's gets its stage rate.

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from forecast.evaluation.metrics.rows import Floats, weighed
+from forecast.arrays import Floats
+from forecast.evaluation.metrics.rows import weighed
 
 __all__ = ["Coverage", "bias", "interval_coverage", "mape", "pinball", "wape"]
 

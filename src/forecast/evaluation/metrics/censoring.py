@@ -25,7 +25,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from forecast.evaluation.metrics.rows import Floats
+from forecast.arrays import Floats
 
 __all__ = ["Labels", "censoring_survival", "won_within"]
 

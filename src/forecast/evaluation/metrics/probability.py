@@ -13,7 +13,8 @@ import numpy.typing as npt
 from scipy.special import expit, logit, xlogy
 from scipy.stats import rankdata
 
-from forecast.evaluation.metrics.rows import Floats, weighed
+from forecast.arrays import Floats
+from forecast.evaluation.metrics.rows import weighed
 
 __all__ = ["Calibration", "auc", "brier", "brier_skill", "calibration", "calibration_error", "log_loss"]
 

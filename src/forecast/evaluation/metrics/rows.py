@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Floats", "weighed"]
+from forecast.arrays import Floats
 
-Floats = npt.NDArray[np.float64]
+__all__ = ["weighed"]
 
 
 def weighed(weight: npt.ArrayLike | None, *columns: npt.ArrayLike) -> tuple[Floats, ...]:

@@ -6,11 +6,11 @@ are ISO dates, unknown is None. Only the labels of the models' reasons depend on
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pandas as pd
 
-from forecast.errors import UsageError
+from forecast.errors import ForecastError
 from forecast.outlook import make_outlook
 from forecast.report.facts.baselines import baseline_facts
 from forecast.report.facts.bookings import company_facts, group_facts
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["collect_facts", "earlier_outlook"]
 
+# Before the data, or before the first amount; or the period was still beyond every horizon.
+_NO_EARLIER: Final = ("as_of_before_data", "no_amounts", "beyond_horizon_cap")
+
 
 def collect_facts(outlook: Outlook, locale: str = "en", *, compare_days: int | None = 28) -> Fact:
     """Everything the report shows.
@@ -33,7 +36,7 @@ def collect_facts(outlook: Outlook, locale: str = "en", *, compare_days: int | N
     compare_days : the forecast is made again as of so many days earlier, with the same bundle, to say what
         changed; None leaves that part out, and so does data that does not reach back that far
     """
-    names = _names(outlook.tables.users)
+    names = _names(outlook)
     before = None if compare_days is None else earlier_outlook(outlook, compare_days)
     deals = open_deals(outlook)
     return {
@@ -61,7 +64,7 @@ def collect_facts(outlook: Outlook, locale: str = "en", *, compare_days: int | N
 
 
 def earlier_outlook(outlook: Outlook, days: int) -> Outlook | None:
-    """The same period as it would have looked `days` earlier; None if nothing was recorded by then."""
+    """The same period as it would have looked `days` earlier; None where no forecast could be made then."""
     try:
         return make_outlook(
             outlook.tables,
@@ -71,13 +74,19 @@ def earlier_outlook(outlook: Outlook, days: int) -> Outlook | None:
             reasons=0,
             history=outlook.history,
         )
-    except UsageError as error:
-        if error.code != "as_of_before_data":
+    except ForecastError as error:
+        if error.code not in _NO_EARLIER:
             raise
         return None
 
 
-def _names(users: pd.DataFrame) -> dict[str, str]:
-    """Names by user id, of those who have one. The email is nobody's business on a page."""
-    named = users.dropna(subset=["name"])
-    return {str(user): str(name) for user, name in zip(named["user_id"], named["name"], strict=True) if name}
+def _names(outlook: Outlook) -> dict[str, str]:
+    """What to call each user: the name, else the id. The email is nobody's business on a page.
+
+    Without a users table every owner goes by the id; with one, who is missing there is missing here.
+    """
+    users = outlook.tables.users
+    if users.empty:
+        return {owner: owner for owner in outlook.history.vocabulary("owner_id").texts}
+    called = users["name"].where(users["name"].notna(), users["user_id"])
+    return dict(zip(users["user_id"], called, strict=True))

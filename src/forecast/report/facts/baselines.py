@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from forecast.arrays import Floats, Ints
 from forecast.history import CATEGORIES, History
 from forecast.history.columns import CATEGORY
 from forecast.periods import as_of_us
@@ -46,7 +47,7 @@ def baseline_facts(outlook: Outlook) -> Fact:
 
 
 def _by_category(
-    history: History, deal: np.ndarray, at_us: np.ndarray, amount: np.ndarray, booked: float
+    history: History, deal: Ints, at_us: Ints, amount: Floats, booked: float
 ) -> dict[str, float | None]:
     category = history.last(deal, CATEGORY, at_us)
     if not np.isfinite(category).any():

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pandas as pd
 
+from forecast.arrays import Floats, Ints
 from forecast.features import label, spec_of
 from forecast.history import WON, History
 from forecast.history.columns import ACTIVITY, ACTIVITY_IN, EXPECTED_CLOSE
@@ -230,20 +231,11 @@ def _reasons(cell: object, locale: str, stage: str | None) -> list[Fact]:
     ]
 
 
-def _unanswered_days(history: History, deal: np.ndarray, at_us: np.ndarray) -> np.ndarray:
+def _unanswered_days(history: History, deal: Ints, at_us: Ints) -> Floats:
     """(n,) days since the customer's last message where no activity of ours came after it, else NaN."""
-    inbound, any_ = (_last_at_us(history, deal, field, at_us) for field in (ACTIVITY_IN, ACTIVITY))
+    inbound, any_ = (history.last_at_us(deal, field, at_us) for field in (ACTIVITY_IN, ACTIVITY))
     waiting = (inbound >= 0) & (inbound == any_)
     return np.where(waiting, (at_us - inbound) / DAY_US, np.nan)
-
-
-def _last_at_us(history: History, deal: np.ndarray, field: int, at_us: np.ndarray) -> np.ndarray:
-    """(n,) when the last entry of a field was recorded before `at_us`; -1 if there is none."""
-    if not len(history.at_us):
-        return np.full(len(deal), -1, dtype=np.int64)
-    end = history.end(deal, field, at_us)
-    known = end > history.index.starts[deal * len(history.fields) + field]
-    return np.where(known, history.at_us[end - 1], -1)
 
 
 def _drop_age_days(outlook: Outlook, rules: Rules) -> float:

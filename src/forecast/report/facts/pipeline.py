@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from forecast.history import OPEN, WON, History
 from forecast.periods import DAY_US, as_of_us
 from forecast.report.facts.plain import Fact, date_of
+from forecast.scoring import HORIZONS_DAYS
 
 if TYPE_CHECKING:
     from forecast.outlook import Outlook
 
-__all__ = ["HORIZONS_DAYS", "decided_deals", "funnel_facts", "median_time", "stage_facts"]
+__all__ = ["decided_deals", "funnel_facts", "median_time", "stage_facts"]
 
-HORIZONS_DAYS: Final = (14, 30, 60, 90, 180, 365)
 _YEAR_US: Final = 365 * DAY_US
 _PIPELINES_SHOWN: Final = 3
 
