@@ -101,7 +101,7 @@ def write_bundle(
     """Write a bundle folder, whole or not at all, and return its id.
 
     An existing bundle of that name is replaced; a folder that is no bundle is refused. The id depends on the
-    content only: the same data, seed and settings give the same id.
+    content only: the same data, seed, settings and packages give the same id.
     """
     folder = Path(folder)
     check_bundle_folder(folder)

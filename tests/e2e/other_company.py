@@ -30,7 +30,7 @@ _FUNNELS: Final = {
 _SELLERS: Final = {"001": "Süd", "1": "Süd", "NA": "Nord", "o'neil": "Nord", "日本": ""}
 
 
-def invent(deals: int = 420, seed: int = 3) -> Rows:
+def invent(deals: int = 300, seed: int = 3) -> Rows:
     """Rows of stages, deals, deal_events, activities, users and quotas."""
     random = Random(seed)  # noqa: S311  (no secret)
     rows: Rows = {name: [] for name in ("stages", "deals", "deal_events", "activities", "users", "quotas")}

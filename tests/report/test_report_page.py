@@ -227,8 +227,8 @@ CASES: dict[str, tuple[Callable[[], Tables], str | None]] = {
     "zero amounts": (lambda: with_amounts(company(), 0.0), None),
     "unknown amounts": (lambda: with_amounts(company(), float("nan")), "have no known amount"),
     "negative amounts": (lambda: with_amounts(company(), -500.0), None),
-    "no exchange rate": (
-        lambda: replace(company(), deals=company().deals.assign(currency="XXX")),
+    "no exchange rate for one deal": (
+        lambda: replace(company(), deals=company().deals.assign(currency=["XXX", *["EUR"] * 7])),
         "or an exchange rate for it",
     ),
 }

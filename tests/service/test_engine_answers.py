@@ -16,6 +16,7 @@ from forecast.history import History
 from forecast.outlook import Outlook
 from forecast.periods import Period
 from forecast.scoring import SCORE_COLUMNS, score_columns, score_open_deals
+from forecast.service.api import ROUTES
 from forecast.service.deals import ACTIVITY_KINDS, CATEGORIES, DIRECTIONS, EVENT_FIELDS, MOTIONS
 from forecast.service.encoding import moment
 from forecast.service.engine import Engine
@@ -269,7 +270,9 @@ def example(document: dict[str, Any], path: str) -> Any:
 
 def test_the_document_names_every_route(document: dict[str, Any]) -> None:
     assert document["openapi"] == "3.1.0"
-    assert {"/v1/score", "/v1/forecast", "/v1/model"} <= set(document["paths"])
+    assert {path: tuple(map(str.upper, asked)) for path, asked in document["paths"].items()} == {
+        path: methods[:1] for path, methods in ROUTES.items() if path != "/healthz"
+    }
     references = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document)))
     assert references == set(document["components"]["schemas"])
     for schema in document["components"]["schemas"].values():

@@ -171,6 +171,31 @@ def test_a_request_scores_as_the_tables_do(
     compared([row for at in range(0, len(deals), 37) for row in ask(deals[at : at + 37])], expected)
 
 
+def test_deals_of_one_request_do_not_touch_each_other(engine: Engine, sample_tables: Tables) -> None:
+    """Neither by the order of words nor by words that look like nothing."""
+    first, second, *_ = (deal for deal in as_sent(sample_tables) if first_stage(deal) < AS_OF)
+    strange = {"deal_id": "0", "source": "None", "account_id": "nan", "owner_id": "None", "industry": "Ω"}
+    blank = dict.fromkeys(("source", "account_id", "industry"))
+    early = first_stage(second) + pd.Timedelta("1us")
+
+    def ask(*deals: dict[str, Any]) -> Rows:
+        rows: Rows = json.loads(engine.score(body(early, list(deals)), NOW_US)[0])["scores"]
+        return rows
+
+    assert ask({**first, **strange}, {**second, **blank})[1:] == ask({**second, **blank})
+
+
+def test_the_stage_is_what_its_events_say(engine: Engine, sample_tables: Tables) -> None:
+    """A CRM that sends its stage as a column too changes nothing by it."""
+    deal = next(deal for deal in as_sent(sample_tables) if first_stage(deal) < AS_OF)
+    as_of = first_stage(deal) + pd.Timedelta("1us")
+    plainly, besides = (
+        json.loads(engine.score(body(as_of, [sent]), NOW_US)[0]) for sent in (deal, {**deal, "stage": "x"})
+    )
+    assert len(plainly["scores"]) == 1
+    assert besides == plainly
+
+
 def test_the_application_scores_as_the_tables_do(
     engine: Engine, bundle: Bundle, sample_tables: Tables
 ) -> None:

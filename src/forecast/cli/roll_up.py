@@ -20,10 +20,13 @@ from forecast.cli.options import (
 
 __all__ = ["command"]
 
-_EXAMPLE = "Example: forecast roll-up --data sample --bundle models/sample --period 2026Q1 --out bookings.csv"
+_EPILOG = """\b
+Example:
+  forecast roll-up --data sample --bundle models/sample --period 2026Q1 --out bookings.csv
+"""
 
 
-@click.command("roll-up", epilog=_EXAMPLE)
+@click.command("roll-up", epilog=_EPILOG)
 @data_option
 @bundle_option
 @as_of_option

@@ -20,9 +20,13 @@ from forecast.cli.options import (
 __all__ = ["command"]
 
 
-@click.command(
-    "score", epilog="Example: forecast score --data sample --bundle models/sample --out scores.csv"
-)
+_EPILOG = """\b
+Example:
+  forecast score --data sample --bundle models/sample --period 2026Q1 --out scores.csv
+"""
+
+
+@click.command("score", epilog=_EPILOG)
 @data_option
 @bundle_option
 @as_of_option
@@ -44,9 +48,8 @@ def command(data: Path, bundle: Path, as_of: str | None, period: str | None, rea
     write_table(scores, out, guard_formulas=True)
     # The sum over deals none of which has an amount is not zero, it is unknown.
     total = scores["expected_bookings"].sum(min_count=min(1, len(scores)))
-    expected = (
-        "no amount known" if pd.isna(total) else f"{total:,.0f} {history.money.reporting} expected in all"
-    )
+    currency = history.money.reporting
+    expected = "no amount known" if pd.isna(total) else f"{total:,.0f} {currency} expected in all"
     Console(stderr=True, highlight=False, soft_wrap=True).print(
         f"{len(scores):,} open deals scored as of {moment:%Y-%m-%d %H:%M} UTC with bundle {loaded.short_id}: "
         f"{expected}; written to {out}",

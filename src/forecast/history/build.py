@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from datetime import date
 from typing import Any, Final
 
 import numpy as np
@@ -129,25 +130,27 @@ def columns_from_request(deals: list[dict[str, Any]], stages: StageMap, money: M
     named = {name for deal in deals for name in deal} - _LISTS
     named |= {event["field"] for deal in deals for event in deal.get("events") or ()}
     custom = tuple(sorted(named - _CONTRACT - set(_NAMED)))
-    codes = {**_FIELD_CODE, **{name: len(FIELDS) + place for place, name in enumerate(custom)}}
+    codes = {name: _code(name, custom) for name in (*_NAMED, *custom)}
     words: dict[str, set[str]] = {name: set() for name in ("owner_id", *custom)}
+    told: list[tuple[int, str, int, Any]] = []
     rows: list[tuple[int, int, int, float]] = []
-    texts: list[tuple[int, str, int, Any]] = []
     for place, deal in enumerate(deals):
-        events = deal.get("events") or ()
-        spoken = {event["field"] for event in events}
-        moments = [(event["field"], micros(event["recorded_at"]), event["value"]) for event in events]
-        first = min((at for field, at, _ in moments if field == "stage"), default=micros(deal["created_at"]))
-        moments += [
+        pipeline = deal.get("pipeline") or "sales"
+        events = [(e["field"], micros(e["recorded_at"]), e["value"]) for e in deal.get("events") or ()]
+        spoken = {field for field, _, _ in events}
+        first = min((at for field, at, _ in events if field == "stage"), default=micros(deal["created_at"]))
+        events += [
             (name, first, deal[name])
             for name in (*_PLAIN, *custom)
             if name not in spoken and deal.get(name) is not None
         ]
-        for field, at, value in moments:
-            if field in words and value not in (None, ""):
-                words[field].add(str(value))
-            if field in codes:
-                texts.append((place, field, at, value))
+        for field, at, value in events:
+            if field == "stage":
+                rows.append((place, STAGE, at, stages.code(pipeline, str(value))))
+            elif field in codes:
+                told.append((place, field, at, value))
+                if field in words and value not in (None, ""):
+                    words[field].add(str(value))
         for activity in deal.get("activities") or ():
             at = micros(activity["occurred_at"])
             rows.append((place, ACTIVITY, at, 0.0))
@@ -156,50 +159,44 @@ def columns_from_request(deals: list[dict[str, Any]], stages: StageMap, money: M
             if activity["kind"] in _MEETING_KINDS:
                 rows.append((place, MEETING, at, 0.0))
     vocabularies = {name: Vocabulary(tuple(sorted(found))) for name, found in words.items()}
-    for name in ("account_id", "source", "motion", "pipeline"):
-        vocabularies[name] = Vocabulary(tuple(sorted({str(d[name]) for d in deals if d.get(name)})))
-    places = {
-        name: {text: float(code) for code, text in enumerate(vocabulary.texts)}
-        for name, vocabulary in vocabularies.items()
-    }
-
-    def value_of(place: int, field: str, value: Any) -> float:
-        if field == "stage":
-            return float(stages.code(deals[place].get("pipeline") or "sales", str(value)))
-        if field in places:
-            return places[field].get(str(value), np.nan) if value not in (None, "") else np.nan
-        if value in (None, ""):
-            return np.nan
-        if field == "forecast_category":
-            return _CATEGORY_CODE[value]
-        return days(value) if field == "expected_close_on" else float(value)
-
-    rows += [(place, codes[field], at, value_of(place, field, value)) for place, field, at, value in texts]
-    size = len(rows)
+    read = {**_READ, **{name: _reader(vocabulary) for name, vocabulary in vocabularies.items()}}
+    rows += [
+        (place, codes[field], at, np.nan if value in (None, "") else read[field](value))
+        for place, field, at, value in told
+    ]
+    entry_deal, entry_field, entry_at_us, entry_value = zip(*rows, strict=True) if rows else ((),) * 4
+    facts = {}
+    for key, name in _KEYS.items():
+        texts = [str(deal[name]) if deal.get(name) else None for deal in deals]
+        vocabularies[name] = Vocabulary(tuple(sorted({text for text in texts if text is not None})))
+        facts[key] = vocabularies[name].codes(np.array(texts, dtype=object))
     return Columns(
         stages=stages,
         money=money,
         deal_ids=np.array([deal["deal_id"] for deal in deals], dtype=object),
         created_at_us=np.array([micros(deal["created_at"]) for deal in deals], dtype=np.int64),
         currency=money.codes([deal.get("currency") for deal in deals]),
-        **{
-            key: np.array([int(places[name].get(str(deal.get(name)), -1)) for deal in deals], dtype=np.int64)
-            for key, name in _KEYS.items()
-        },
-        owner=np.full(
-            len(deals), -1, dtype=np.int64
-        ),  # a plain owner_id is an entry already, as an amount is
+        **facts,
+        # A plain owner_id is an entry already, and so is an amount.
+        owner=np.full(len(deals), -1, dtype=np.int64),
         amount_raw=np.full(len(deals), np.nan),
-        entry_deal=np.fromiter((row[0] for row in rows), np.int64, size),
-        entry_field=np.fromiter((row[1] for row in rows), np.int64, size),
-        entry_at_us=np.fromiter((row[2] for row in rows), np.int64, size),
-        entry_value=np.fromiter((row[3] for row in rows), np.float64, size),
+        entry_deal=np.array(entry_deal, dtype=np.int64),
+        entry_field=np.array(entry_field, dtype=np.int64),
+        entry_at_us=np.array(entry_at_us, dtype=np.int64),
+        entry_value=np.array(entry_value, dtype=np.float64),
         vocabularies=vocabularies,
         custom=custom,
         eventful=frozenset(FIELDS) | set(custom),
     )
 
 
+def _reader(vocabulary: Vocabulary) -> Callable[[Any], float]:
+    """From a known text to its code."""
+    places = vocabulary.places
+    return lambda value: places[str(value)]
+
+
+_EPOCH: Final = date(1970, 1, 1).toordinal()
 _LISTS: Final = frozenset({"events", "activities"})
 _PLAIN: Final = ("amount", "expected_close_on", "owner_id", "forecast_category", *(FIELDS[f] for f in BANT))
 _KEYS: Final = {
@@ -219,9 +216,17 @@ def micros(moment: Any) -> int:
     return int(stamp.value) // 1_000  # Timestamp.value is in nanoseconds, whatever the unit
 
 
-def days(date: Any) -> float:
+def days(on: Any) -> float:
     """A date or ISO text as days since 1970."""
-    return float(np.datetime64(str(date)[:10], "D").astype(np.int64))
+    return float(date.fromisoformat(str(on)[:10]).toordinal() - _EPOCH)
+
+
+# How a value of a request is read that is neither a stage nor a word.
+_READ: Final[dict[str, Callable[[Any], float]]] = {
+    **dict.fromkeys((FIELDS[field] for field in _NUMERIC), float),
+    "expected_close_on": days,
+    "forecast_category": _CATEGORY_CODE.__getitem__,
+}
 
 
 def _vocabulary(*columns: pd.Series) -> Vocabulary:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from forecast.arrays import Floats, Ints, Moments
 from forecast.errors import DataError
 from forecast.history.asof import AsOfIndex, Clock
+from forecast.history.build import columns_from_request, columns_from_tables
 from forecast.history.columns import (
     ACTIVITIES,
     AMOUNT,
@@ -71,16 +72,12 @@ class History:
         standing : whether columns without events count as known, as in a request: for scoring only (see
             docs/decisions/0006)
         """
-        from forecast.history.build import columns_from_tables
-
         rates = Money.from_tables(tables) if money is None else money
         return cls.from_columns(columns_from_tables(tables, rates, standing=standing))
 
     @classmethod
     def from_request(cls, deals: list[dict[str, Any]], *, stages: StageMap, money: Money) -> History:
         """History of deals as a caller of the service sends them (see docs/http.md)."""
-        from forecast.history.build import columns_from_request
-
         return cls.from_columns(columns_from_request(deals, stages, money))
 
     @classmethod

@@ -69,7 +69,8 @@ def make_landmarks(
     step_us = round(every_days * DAY_US)
     deal, at_us, stage = history.stage_entries
     known = at_us < until_us
-    deal, at_us, is_open = deal[known], at_us[known], history.stages.kind[stage[known]] == OPEN
+    deal, at_us, kind = deal[known], at_us[known], history.stages.kind[stage[known]]
+    is_open = kind == OPEN
     # A spell starts where a deal becomes open and ends at its next closing.
     first_of_deal = np.ones(len(deal), dtype=bool)
     first_of_deal[1:] = deal[1:] != deal[:-1]
@@ -85,8 +86,7 @@ def make_landmarks(
     mine = deal[next_closing] == deal[starts[closed]]
     spells = np.flatnonzero(closed)[mine]
     ends_at[spells] = at_us[next_closing[mine]]
-    kinds = history.stages.kind[stage[known]]
-    cause[spells] = kinds[next_closing[mine]]
+    cause[spells] = kind[next_closing[mine]]
 
     start_us = at_us[starts]
     if first_us is None:

@@ -17,6 +17,7 @@ from forecast.history import WON, History, Landmarks
 
 __all__ = ["AmountModel", "Segment", "fit_amount"]
 
+# A segment is diluted with this many deals of the company, the company with as many unchanged ones.
 _PRIOR_DEALS: Final = 10.0
 _PRIOR_LOG_SD: Final = 0.25  # before any win the signed amount lies within a quarter, two times in three
 _TAILS: Final = (0.02, 0.98)  # ratios beyond are typing errors and re-scoped deals

@@ -24,8 +24,8 @@ __all__ = ["ArrivalModel", "fit_arrivals"]
 
 _WEEKS: Final = 52  # deals created this recently tell the rate
 _OWNER_WEEKS: Final = 26  # and these tell whose they will be
-_PRIOR_EVENTS: Final = 2.0
-_PRIOR_DEALS: Final = 10.0
+_PRIOR_EVENTS: Final = 2.0  # closings of the average deal that a bin of a motion is diluted with
+_PRIOR_DEALS: Final = 10.0  # deals of all motions that owners and amounts of one motion are diluted with
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ _PRIOR_HALF_LIFE_DAYS: Final = 90.0
 _PRIOR_WIN_SHARE: Final = 0.25
 # Closed deals at which the CRM's stage probabilities and our own data count alike.
 _STAGE_PRIOR_DEALS: Final = 20.0
-_CELL_EVENTS: Final = 2.0
+_CELL_EVENTS: Final = 2.0  # closings of all stages together that one cell is diluted with
 
 
 @dataclass(frozen=True)

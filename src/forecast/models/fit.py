@@ -59,7 +59,8 @@ def fit_models(
     tell : called with what is being done and the share done, for a progress bar
     Raises DataError if no deal is known before `until`.
     """
-    # One thread: the matrices are too small to gain from more, and sums come out alike on every machine.
+    # One thread: the matrices are too small to gain from more, and the order of sums must not depend on how
+    # many there are.
     with threadpool_limits(limits=1):
         return _fit_models(history, until, settings, tell or (lambda _text, _share: None))
 

@@ -23,9 +23,10 @@ from forecast.periods import DAY_US
 __all__ = ["HORIZON_CAP_DAYS", "Cells", "Curves"]
 
 HORIZON_CAP_DAYS: Final = 730.0
+# Season day by day for the quarter asked about, week by week beyond it.
 _DAILY_UNTIL: Final = 120
 _STEP_DAYS: Final = 7.0
-_SMALL: Final = 1e-12
+_SMALL: Final = 1e-12  # instead of 0 below a fraction bar
 
 
 @dataclass(frozen=True)

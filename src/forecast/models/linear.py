@@ -30,10 +30,10 @@ __all__ = ["LinearHazard", "choose_knots", "fit_linear"]
 
 _KNOTS_AT: Final = (0.04, 0.35, 0.65, 0.96)
 _SHAPE_RIDGE: Final = 4.0  # deviations over time are shrunk this much more than the common effect
-_INTERCEPT_RIDGE: Final = 1e-3
-_BLOCK: Final = 32
-_CURVATURE_ROWS: Final = 5_000
-_MEMORY: Final = 12
+_INTERCEPT_RIDGE: Final = 1e-3  # next to nothing: keeps a hat without a single event finite
+_BLOCK: Final = 32  # rows of one matrix product, see `_rowwise_product`
+_CURVATURE_ROWS: Final = 5_000  # enough for a good direction, see `_Cause.solve`
+_MEMORY: Final = 12  # steps the optimiser remembers
 _ENOUGH: Final = 2e-3  # a gain of this much log-likelihood changes no digit anybody reads
 
 

@@ -42,7 +42,7 @@ _GROUPS: Final[dict[str, tuple[str, ...]]] = {
 }
 # Standard deviation of a log-rate before any data: a factor of three is unusual but possible.
 _PRIOR_SD: Final = 0.7
-_MIN_CLOSED: Final = 30
+_MIN_CLOSED: Final = 30  # with fewer closings, or fewer days than a month and a bit, no profile is tried
 _MIN_DAYS: Final = 40
 _CACHE_DAYS: Final = 84_100  # 1970 to 2200
 

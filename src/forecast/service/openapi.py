@@ -13,6 +13,8 @@ __all__ = ["example_forecast_request", "example_score_request", "specification"]
 
 Json = dict[str, Any]
 
+_OBJECT: Final[Json] = {"type": "object"}
+_TEXT: Final[Json] = {"type": "string"}
 _REQUEST_ID: Final = "5f0c6d2e9b7a4c1d8e3f2a1b0c9d8e7f"
 _REFUSED: Final = Refusal(
     400,
@@ -94,7 +96,11 @@ def specification(score: Mapping[str, Any], forecast: Mapping[str, Any]) -> Json
             "/v1/forecast": {
                 "post": _post("forecast", "Expected bookings", "ForecastRequest", "ForecastAnswer", forecast)
             },
-            "/v1/model": {"get": _get("model", "What answers, and what it knows", "Model")},
+            "/v1/model": {"get": _get("model", "What answers, and what it knows", _json("Model"))},
+            "/docs.json": {"get": _get("docs", "This document", {"application/json": {"schema": _OBJECT}})},
+            "/metrics": {
+                "get": _get("metrics", "Counters for Prometheus", {"text/plain": {"schema": _TEXT}})
+            },
             "/livez": {"get": _probe("livez", "The process lives")},
             "/readyz": {"get": _probe("readyz", "Requests are answered")},
         },
@@ -131,12 +137,13 @@ def _post(name: str, summary: str, request: str, answer: str, example: Mapping[s
     }
 
 
-def _get(name: str, summary: str, answer: str) -> Json:
+def _get(name: str, summary: str, content: Json) -> Json:
+    answer = {"description": summary, "headers": _headers(), "content": content}
     return {
         "operationId": name,
         "summary": summary,
         "parameters": [{"$ref": "#/components/parameters/RequestId"}],
-        "responses": {"200": _answer(answer), **_errors(401, 500, 503)},
+        "responses": {"200": answer, **_errors(401, 500, 503)},
     }
 
 

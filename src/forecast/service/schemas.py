@@ -268,6 +268,30 @@ _BOOKING: Final = _object(
     "Expected bookings of one user, team, region or the company; all amounts in the reporting currency.",
 )
 
+_STAGE: Final = _object(
+    {
+        "pipeline": {"type": "string"},
+        "stage": {"type": "string"},
+        "label": {"type": "string"},
+        "position": {"type": "integer"},
+        "kind": {"type": "string", "enum": ["open", "won", "lost"]},
+        "default_probability": {**_SHARE, "type": ["number", "null"]},
+    },
+    ("pipeline", "stage", "label", "position", "kind", "default_probability"),
+    "A row of the stages table.",
+)
+_MODEL: Final[dict[str, Schema]] = {
+    "model": _ref("ModelRef"),
+    "rung": {"type": "string", "description": "Which model was chosen"},
+    "stages": {"type": "array", "items": _ref("Stage")},
+    "reporting_currency": {"type": "string"},
+    "currencies": {"type": "array", "items": {"type": "string"}, "description": "Those with a rate"},
+    "metrics": {"type": "object", "description": "As measured in training, on a later period"},
+    "counts": {"type": "object", "additionalProperties": {"type": "integer"}},
+    "data_fingerprint": {"type": "string", "description": "Of the tables it was trained on"},
+    "limits": {"type": "object", "additionalProperties": {"type": "integer"}},
+}
+
 SCHEMAS: Final[dict[str, Schema]] = {
     "Event": _EVENT,
     "Activity": _ACTIVITY,
@@ -307,19 +331,10 @@ SCHEMAS: Final[dict[str, Schema]] = {
         ("model", "as_of", "period", "bookings", "unconverted", "skipped"),
         "The period by company, region, team and user.",
     ),
-    "Model": {
-        "type": "object",
-        "description": "What answers, and what it knows.",
-        "properties": {
-            "model": _ref("ModelRef"),
-            "stages": {"type": "array", "items": {"type": "object"}},
-            "reporting_currency": {"type": "string"},
-            "currencies": {"type": "array", "items": {"type": "string"}},
-            "metrics": {"type": "object"},
-            "limits": {"type": "object"},
-        },
-        "required": ["model", "stages", "reporting_currency", "currencies", "limits"],
-    },
+    "Stage": _STAGE,
+    "Model": _object(
+        _MODEL, tuple(_MODEL), "What answers, what it was learnt from, and what a request may name."
+    ),
     "Error": _object(
         {
             "error": _object(
