@@ -45,12 +45,11 @@ class Outlook:
 def history_of(tables: Tables, bundle: Bundle) -> History:
     """History of a folder for scoring, with its own exchange rates in the bundle's reporting currency.
 
-    A folder without rates is read with the bundle's. As in a request, a column that no event of its deal
-    speaks of counts as known since the deal's first stage.
+    A folder without rates is read with the bundle's.
     """
     own = Money.from_tables(tables, bundle.models.money.reporting)
     money = own if len(tables.fx_rates) else bundle.models.money
-    return History.from_tables(tables, money, standing=True)
+    return History.from_tables(tables, money)
 
 
 def check_as_of(history: History, as_of: pd.Timestamp) -> None:

@@ -7,7 +7,8 @@ import pytest
 from scipy.optimize import approx_fprime
 
 from forecast.history import Landmarks
-from forecast.models import Bins, LinearHazard, Season, Survival, log_likelihood
+from forecast.models import Bins, LinearHazard, Season, Survival, outcome_log_score
+from forecast.models.bins import exposures
 from forecast.models.encoder import Encoder
 from forecast.models.linear import _Cause, _rowwise_product, choose_knots, fit_linear
 from forecast.periods import DAY_US
@@ -81,31 +82,36 @@ def test_the_fit_is_an_optimum() -> None:
     assert all(problem._value(theta + rng.normal(0, 0.02, theta.shape))[0] > best for _ in range(20))
 
 
-def test_likelihood_equals_a_loop_over_days() -> None:
-    landmarks = Landmarks(
-        np.arange(3),
-        np.full(3, START_US),
-        np.array([3.5, 40.0, 0.2]),
-        np.array([1, 0, 2], np.int8),
-        np.ones(3),
-    )
+def test_the_score_of_outcomes_equals_a_loop_over_hours() -> None:
+    follow_up = np.array([3.5, 40.0, 0.2])
+    cause = np.array([1, 0, 2], np.int8)
     seasons = (Season(np.linspace(-1, 1, len(FLAT[0].effects))), FLAT[1])
-    log_hazard = np.random.default_rng(2).normal(-4, 1, (3, 2, len(BINS)))
-    total = log_likelihood(log_hazard, Survival.of(landmarks, BINS, seasons))
-    for row, (duration, cause) in enumerate([(3.5, 1), (40.0, 0), (0.2, 2)]):
-        expected, at, step = 0.0, 0.0, 1 / 64
-        while at < duration - 1e-12:
-            wide = min(step, duration - at)
+    log_hazard = np.random.default_rng(2).normal(-3, 1, (3, 2, len(BINS)))
+    exposure = np.stack([exposures(BINS, s, np.full(3, START_US), follow_up) for s in seasons])
+    scores = outcome_log_score(log_hazard, exposure, cause)
+    for row, (days, what) in enumerate(zip(follow_up, cause, strict=True)):
+        still_open, won, at, step = 1.0, 0.0, 0.0, 1 / 24
+        while at < days - 1e-12:
+            wide = min(step, days - at)
             j = int(BINS.of(np.array([at + wide / 2]))[0])
-            for k in range(2):
-                rate = seasons[k].rate(np.array([20_000 + int(at + wide / 2)]))[0]
-                expected -= np.exp(log_hazard[row, k, j]) * rate * wide
+            rates = [
+                np.exp(log_hazard[row, k, j]) * s.rate(np.array([20_000 + int(at)]))[0]
+                for k, s in enumerate(seasons)
+            ]
+            leaving = still_open * (1 - np.exp(-sum(rates) * wide))
+            won += leaving * rates[0] / sum(rates)
+            still_open -= leaving
             at += wide
-        if cause:
-            j = int(BINS.of(np.array([duration]))[0])
-            expected += log_hazard[row, cause - 1, j]
-            expected += np.log(seasons[cause - 1].rate(np.array([20_000 + int(duration)]))[0])
-        assert total[row] == pytest.approx(expected, rel=1e-6)
+        given = [still_open, won, 1 - still_open - won][what]
+        # Within a bin the score takes the season's average, the loop every day as it is.
+        assert scores[row] == pytest.approx(np.log(given), abs=0.02)
+
+
+def test_a_certain_forecast_that_fails_costs_much_but_not_everything() -> None:
+    exposure = np.ones((2, 1, len(BINS)))
+    never = np.full((1, 2, len(BINS)), -50.0)
+    assert outcome_log_score(never, exposure, np.array([1], np.int8))[0] == pytest.approx(np.log(1e-6))
+    assert outcome_log_score(never, exposure, np.array([0], np.int8))[0] == pytest.approx(0.0)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 31, 32, 33, 1000])

@@ -40,17 +40,22 @@ def plain(value: Any) -> Any:
     return None if pd.isna(value) else value
 
 
+def records(frame: pd.DataFrame) -> Rows:
+    """Rows by name of the column."""
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
 def as_sent(tables: Tables) -> Rows:
     """Every deal of the tables with all its columns, events and activities, as a CRM would send it."""
     events: dict[str, Rows] = {}
-    for row in tables.deal_events.to_dict("records"):
+    for row in records(tables.deal_events):
         value = plain(row["value"])
         if value is not None and row["field"] in NUMBERS:
             value = float(value)
         event = {"field": row["field"], "value": value, "recorded_at": plain(row["recorded_at"])}
         events.setdefault(row["deal_id"], []).append(event)
     activities: dict[str, Rows] = {}
-    for row in tables.activities.to_dict("records"):
+    for row in records(tables.activities):
         activity = {name: plain(row[name]) for name in ("occurred_at", "kind", "direction")}
         activities.setdefault(row["deal_id"], []).append(activity)
     return [
@@ -59,18 +64,18 @@ def as_sent(tables: Tables) -> Rows:
             "events": events.get(deal["deal_id"], []),
             "activities": activities.get(deal["deal_id"], []),
         }
-        for deal in tables.deals.to_dict("records")
+        for deal in records(tables.deals)
     ]
 
 
 def as_records(frame: pd.DataFrame) -> Rows:
-    return [{name: plain(value) for name, value in row.items()} for row in frame.to_dict("records")]
+    return [{name: plain(value) for name, value in row.items()} for row in records(frame)]
 
 
 def expected_rows(scores: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """The rows an answer must hold, by deal."""
     found = {}
-    for row in scores.to_dict("records"):
+    for row in records(scores):
         told = {name: plain(value) for name, value in row.items() if name != "reasons"}
         found[row["deal_id"]] = {**told, "reasons": json.loads(row["reasons"])}
     return found
@@ -79,8 +84,8 @@ def expected_rows(scores: pd.DataFrame) -> dict[str, dict[str, Any]]:
 def thinned(tables: Tables) -> Tables:
     """The same company as a CRM that keeps little history, with the gaps real ones have.
 
-    Some deals have a field only as a column, some columns are blank, amounts have many digits, one attribute
-    has events for some deals only, another has none.
+    Some fields of some deals were never recorded, some columns are blank, amounts have many digits, one
+    attribute has events for some deals only, another has none.
     """
     deals, events = tables.deals.copy(), tables.deal_events
     number = deals["deal_id"].str.extract(r"(\d+)$")[0].astype(int)
@@ -90,8 +95,9 @@ def thinned(tables: Tables) -> Tables:
     fields = ("amount", "expected_close_on", "owner_id", "forecast_category", *NUMBERS[1:])
     for turn, field in enumerate(fields, start=2):
         dropped |= (events["field"] == field) & (of_event % turn == 0)
-    deals["region"] = np.where(number % 4 == 0, None, np.where(number % 3 == 0, "Österreich", "日本"))
-    deals["region"] = deals["region"].astype("str")
+        deals[field] = deals[field].mask(number % turn == 0)
+    district = (number % 3 == 0).map({True: "Österreich", False: "日本"}).astype("str")
+    deals["district"] = district.mask(number % 4 == 0)
     told = deals.loc[number % 5 == 1, ["deal_id", "created_at"]].rename(columns={"created_at": "recorded_at"})
     told = told.assign(field="region", value="Italia", actor=None)
     precise = (events["field"] == "amount") & (of_event % 3 == 0)

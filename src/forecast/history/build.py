@@ -42,11 +42,11 @@ _FIELD_CODE: Final = {name: code for code, name in enumerate(_NAMED)}
 _NUMERIC: Final = (AMOUNT, *BANT)
 
 
-def columns_from_tables(tables: Tables, money: Money, *, standing: bool = False) -> Columns:
+def columns_from_tables(tables: Tables, money: Money) -> Columns:
     """Columns of a whole data folder; deals are put in order of their id.
 
-    standing : whether a column that no event of its deal speaks of counts as known since the deal's first
-        stage, as it does in a request; never for training, where it may have been filled in at closing
+    A column of `deals` without an event of the deal has no date: it may have been filled in at any later
+    moment, perhaps by closing. It is no entry, in training and in scoring alike.
     """
     deals = tables.deals.sort_values("deal_id", kind="stable").reset_index(drop=True)
     stages = StageMap.from_frame(tables.stages)
@@ -86,11 +86,11 @@ def columns_from_tables(tables: Tables, money: Money, *, standing: bool = False)
 
     # A custom attribute without any event is a fact of the deal, known from its first stage on.
     first_seen = _first_seen(parts, len(deals))
-    for name in (*_PLAIN, *custom) if standing else (name for name in custom if name not in eventful):
-        if name in deals.columns:
+    for name in custom:
+        if name in deals.columns and name not in eventful:
             code = _code(name, custom)
             value = _values(name, deals[name], vocabularies)
-            known = ~np.isnan(value) & (first_seen >= 0) & ~_spoken_of(parts, code, len(deals))
+            known = ~np.isnan(value) & (first_seen >= 0)
             parts.append((np.flatnonzero(known), code, first_seen[known], value[known]))
 
     parts.extend(_activity_parts(tables.activities, ids))

@@ -66,14 +66,10 @@ class History:
     moves: dict[str, Floats]
 
     @classmethod
-    def from_tables(cls, tables: Tables, money: Money | None = None, *, standing: bool = False) -> History:
-        """History of a data folder. Amounts stay in their own currency until they are read.
-
-        standing : whether columns without events count as known, as in a request: for scoring only (see
-            docs/decisions/0006)
-        """
+    def from_tables(cls, tables: Tables, money: Money | None = None) -> History:
+        """History of a data folder. Amounts stay in their own currency until they are read."""
         rates = Money.from_tables(tables) if money is None else money
-        return cls.from_columns(columns_from_tables(tables, rates, standing=standing))
+        return cls.from_columns(columns_from_tables(tables, rates))
 
     @classmethod
     def from_request(cls, deals: list[dict[str, Any]], *, stages: StageMap, money: Money) -> History:

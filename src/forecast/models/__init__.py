@@ -6,7 +6,7 @@ from forecast.models.bins import Bins
 from forecast.models.cells import StageCells, fit_cells
 from forecast.models.fit import fit_models, fit_outcome
 from forecast.models.fitted import FittedModels, Grades, Rung
-from forecast.models.hazard import CAUSES, OutcomeModel, Survival, log_likelihood
+from forecast.models.hazard import CAUSES, OutcomeModel, Survival, outcome_log_score
 from forecast.models.incidence import HORIZON_CAP_DAYS, Cells, Curves
 from forecast.models.linear import LinearHazard, fit_linear
 from forecast.models.season import Season, fit_season
@@ -36,5 +36,5 @@ __all__ = [
     "fit_models",
     "fit_outcome",
     "fit_season",
-    "log_likelihood",
+    "outcome_log_score",
 ]

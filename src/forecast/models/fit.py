@@ -17,11 +17,11 @@ from forecast.history import LOST, OPEN, WON, DatedRecords, History, Landmarks, 
 from forecast.history.stages import StageMap
 from forecast.models.amount import fit_amount
 from forecast.models.arrivals import fit_arrivals
-from forecast.models.bins import Bins
+from forecast.models.bins import Bins, exposures
 from forecast.models.cells import StageCells, fit_cells
 from forecast.models.encoder import fit_encoder
 from forecast.models.fitted import FittedModels, Grades, Rung
-from forecast.models.hazard import OutcomeModel, Survival, log_likelihood
+from forecast.models.hazard import OutcomeModel, Survival, outcome_log_score
 from forecast.models.incidence import HORIZON_CAP_DAYS
 from forecast.models.linear import LinearHazard, choose_knots, fit_linear
 from forecast.models.season import Season, fit_season
@@ -212,11 +212,15 @@ def _compare(
         early = early.take(_sample(len(early.landmarks), _RIDGE_ROWS, settings.seed))
         late = _censored(rows.take(np.flatnonzero(rows.landmarks.at_us >= split_us)), split_us + step_us)
         bins = Bins.for_follow_up(_longest_days(early.landmarks))
-        survival, later = (Survival.of(r.landmarks, bins, seasons) for r in (early, late))
+        survival = Survival.of(early.landmarks, bins, seasons)
+        follow_up_days = (split_us + step_us - late.landmarks.at_us) / DAY_US
+        later = np.stack([exposures(bins, s, late.landmarks.at_us, follow_up_days) for s in seasons])
         cells = _cells(early, survival, bins, stages)
-        base = log_likelihood(_on_bins(cells, late), later)
+        base = outcome_log_score(_on_bins(cells, late), later, late.landmarks.cause)
         tried = {
-            strength: log_likelihood(_on_bins(_linear(early, use, survival, bins, strength), late), later)
+            strength: outcome_log_score(
+                _on_bins(_linear(early, use, survival, bins, strength), late), later, late.landmarks.cause
+            )
             for strength in (settings.ridge_grid if ridge is None else (ridge,))
         }
         # Equal scores go to the stronger shrinkage.

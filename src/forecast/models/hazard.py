@@ -1,4 +1,4 @@
-"""What every model of deal outcomes offers, and the exact likelihood they are judged by.
+"""What every model of deal outcomes offers, and the score they are judged by.
 
 An outcome model gives, per row and cause, coefficients of a small basis over time after the as-of moment:
 
@@ -21,11 +21,12 @@ from forecast.features import FeatureMatrix
 from forecast.history import Landmarks
 from forecast.models.bins import Bins, exposures
 from forecast.models.season import Season
-from forecast.periods import DAY_US
 
-__all__ = ["CAUSES", "OutcomeModel", "Survival", "log_likelihood"]
+__all__ = ["CAUSES", "OutcomeModel", "Survival", "outcome_log_score"]
 
 CAUSES: Final = ("won", "lost")
+# A forecast of zero for what then happens is an infinite loss; nobody is that sure.
+_LEAST_PROBABILITY: Final = 1e-6
 
 
 class OutcomeModel(Protocol):
@@ -72,39 +73,43 @@ class Survival:
     exposure : (2, n, J) season days at risk per cause
     bin : (n,) bin of the end of each row
     cause : (n,) 0 censored, 1 won, 2 lost
-    season_log : (2, n) log season rate at the end of each row
     weight : (n,)
     """
 
     exposure: Floats
     bin: NDArray[np.int64]
     cause: NDArray[np.int8]
-    season_log: Floats
     weight: Floats
 
     @classmethod
     def of(cls, landmarks: Landmarks, bins: Bins, seasons: tuple[Season, Season]) -> Survival:
         """Expose landmarks to the seasons of both causes."""
         at_us, duration = landmarks.at_us, landmarks.duration_days
-        end_day = np.floor(at_us / DAY_US + duration).astype(np.int64)
         return cls(
             exposure=np.stack([exposures(bins, season, at_us, duration) for season in seasons]),
             bin=bins.of(duration),
             cause=landmarks.cause,
-            season_log=np.stack([np.log(season.rate(end_day)) for season in seasons]),
             weight=landmarks.weight,
         )
 
 
-def log_likelihood(log_hazard: Floats, survival: Survival) -> Floats:
-    """(n,) exact log-likelihood of each row under piecewise-constant hazards.
+def outcome_log_score(log_hazard: Floats, exposure: Floats, cause: NDArray[np.int8]) -> Floats:
+    """(n,) log probability given to what became of each row by the end of its follow-up: open, won or lost.
 
-    log_hazard : (n, 2, J) without season; the season enters through `survival`
+    log_hazard : (n, 2, J) without season
+    exposure : (2, n, J) season days from the landmark to the end of the follow-up, whatever happened before
+    cause : (n,) 0 still open, 1 won, 2 lost by then
+
+    A proper score of exactly the question that is asked in use. The day within the follow-up is left out: a CRM
+    that records once a week puts every outcome on one weekday, and densities would reward knowing which.
     """
-    total = np.zeros(len(survival.bin))
-    rows = np.arange(len(survival.bin))
-    for k in range(2):
-        total -= (survival.exposure[k] * np.exp(log_hazard[:, k])).sum(axis=1)
-        ended = survival.cause == k + 1
-        total[ended] += log_hazard[rows[ended], k, survival.bin[ended]] + survival.season_log[k, ended]
-    return total
+    won = np.exp(np.minimum(log_hazard[:, 0], 10.0)) * exposure[0]
+    lost = np.exp(np.minimum(log_hazard[:, 1], 10.0)) * exposure[1]
+    total = won + lost
+    leaving = np.diff(-np.expm1(-np.cumsum(total, axis=1)), axis=1, prepend=0.0)
+    share = np.divide(won, total, out=np.zeros_like(won), where=total > 0)
+    p_won = (leaving * share).sum(axis=1)
+    p_left = leaving.sum(axis=1)
+    given = np.stack((1.0 - p_left, p_won, p_left - p_won))[cause, np.arange(len(cause))]
+    score: Floats = np.log(np.maximum(given, _LEAST_PROBABILITY))
+    return score
