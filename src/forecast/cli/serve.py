@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import ipaddress
 import os
 import socket
@@ -47,6 +48,8 @@ def command(host: str, port: int, bundle: Path, workers: int, keys: Path | None)
     any other address the service does not start without one.
     """
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    if importlib.util.find_spec("bentoml") is None:
+        raise UsageError("serving needs bentoml, which is not installed; run: pip install 'forecast[serve]'")
     address = resolve_address(host)
     environment = dict(os.environ)
     if keys is not None:

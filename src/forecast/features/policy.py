@@ -8,6 +8,7 @@ does not by itself tell won from lost. Every decision carries its reason into th
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forecast.arrays import Floats, Ints
+from forecast.errors import UsageError
 from forecast.features.registry import BUILT_IN, custom_spec
 from forecast.history import LOST, OPEN, WON, History
 from forecast.history.history import NEVER_US
@@ -47,6 +49,7 @@ def decide_fields(
     trust : custom attributes used although they have no events; a built-in field without events has no value
         to use at any past moment, so it cannot be trusted
     """
+    _check_names(history, exclude, trust)
     eventful = history.columns.eventful
     decisions = []
     for spec in BUILT_IN:
@@ -71,6 +74,20 @@ def decide_fields(
         else:
             decisions.append(_judge_static(history, feature, place, kind))
     return decisions
+
+
+def _check_names(history: History, exclude: tuple[str, ...], trust: tuple[str, ...]) -> None:
+    """Raise UsageError for a name that means nothing: a typo there would let a leaking field stay."""
+    custom = set(history.columns.custom)
+    known = custom | {spec.name for spec in BUILT_IN} | {spec.field for spec in BUILT_IN if spec.field}
+    for setting, names, allowed in (("exclude_fields", exclude, known), ("trust_fields", trust, custom)):
+        for name in names:
+            if name not in allowed:
+                near = difflib.get_close_matches(name, sorted(allowed), n=1)
+                meant = f"; is {near[0]!r} meant?" if near else ""
+                raise UsageError(
+                    f"{setting} names {name!r}, which this data does not have{meant}", code="unknown_field"
+                )
 
 
 def _judge_static(history: History, feature: str, place: int, kind: Ints) -> Decision:

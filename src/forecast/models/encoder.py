@@ -20,6 +20,9 @@ __all__ = ["Encoder", "fit_encoder"]
 
 _MIN_LEVEL_ROWS: Final = 20
 _MAX_LEVELS: Final = 40
+# A CRM may hold a hundred custom attributes: together their levels get no more columns than this, about, or a
+# fit would spend its time on them.
+_CUSTOM_COLUMNS: Final = 160
 _MIN_NUMBERS: Final = 12
 _SPLINE_AT: Final = (0.2, 0.5, 0.8)
 _BLOCK: Final = 4_096
@@ -242,6 +245,8 @@ def fit_encoder(features: FeatureMatrix, use: tuple[str, ...], spline: bool = Tr
     spline : whether features marked so may bend; off when rows are few
     """
     numeric, categories = [], []
+    custom = sum(name.startswith("custom:") for name in use)
+    most_custom = min(_MAX_LEVELS, max(_CUSTOM_COLUMNS // max(custom, 1), 2))
     for name in use:
         spec = spec_of(name)
         values = features[name]
@@ -251,7 +256,8 @@ def fit_encoder(features: FeatureMatrix, use: tuple[str, ...], spline: bool = Tr
             if fitted is not None:
                 numeric.append(fitted)
         elif spec.kind == "category":
-            found = _fit_category(name, values, features.texts(name))
+            most = most_custom if name.startswith("custom:") else _MAX_LEVELS
+            found = _fit_category(name, values, features.texts(name), most)
             if found is not None:
                 categories.append(found)
         else:
@@ -311,14 +317,15 @@ def _fit_numeric(name: str, kind: str, values: Floats, *, bends: bool) -> _Numer
     )
 
 
-def _fit_category(name: str, values: Floats, texts: tuple[str, ...]) -> _Category | None:
+def _fit_category(name: str, values: Floats, texts: tuple[str, ...], most: int) -> _Category | None:
+    """Indicators of the `most` frequent levels; None where there is nothing to tell apart."""
     codes: NDArray[np.int64] = np.where(np.isnan(values), -1, values).astype(np.int64)
     counts = np.bincount(codes[codes >= 0], minlength=len(texts))
     least = 1 if name == "stage" else _MIN_LEVEL_ROWS
     frequent = sorted(
         (-int(count), text) for count, text in zip(counts, texts, strict=True) if count >= least
     )
-    levels = tuple(sorted(text for _, text in frequent[:_MAX_LEVELS]))
+    levels = tuple(sorted(text for _, text in frequent[:most]))
     if not levels or (len(levels) == 1 and counts.max() == len(values)):
         return None
     place = {text: at for at, text in enumerate(texts)}

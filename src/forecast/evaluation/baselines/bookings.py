@@ -7,8 +7,6 @@ unknown or cannot be converted counts 0.
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -20,8 +18,6 @@ from forecast.history.columns import CATEGORY
 from forecast.periods import Period
 
 __all__ = ["booked_amount", "seller_commit_amounts", "stage_weighted_amounts"]
-
-_COMMIT: Final = CATEGORIES.index("commit")
 
 
 def booked_amount(history: History, as_of_us: int, period: Period) -> float:
@@ -37,7 +33,7 @@ def stage_weighted_amounts(
 
     otherwise: (S,) probabilities for stages without one of the CRM's, e.g. of a fitted `StageRate`; else 0
 
-    Columns deal_id, owner_id, amount. A deal without a date is due in every period.
+    Columns deal_id, owner_id, amount. A deal without a date is due in no period, as in such reports.
     """
     deal = history.open_deals(as_of_us)
     at_us = np.full(deal.shape, as_of_us, dtype=np.int64)
@@ -45,21 +41,27 @@ def stage_weighted_amounts(
     return _amounts(history, deal, at_us, np.where(_due(history, deal, at_us, period), share, 0.0))
 
 
-def seller_commit_amounts(history: History, as_of_us: int, period: Period) -> pd.DataFrame:
-    """The whole amount of open deals that their sellers put in the category `commit` for the period.
+def seller_commit_amounts(
+    history: History, as_of_us: int, period: Period, *, least: str = "commit"
+) -> pd.DataFrame:
+    """The whole amount of open deals that their sellers put in a category for the period.
+
+    least : the least sure category that counts; `best_case` means commit and best case together
 
     Columns deal_id, owner_id, amount. Empty where sellers keep no category.
     """
     deal = history.open_deals(as_of_us)
     at_us = np.full(deal.shape, as_of_us, dtype=np.int64)
-    committed = (history.last(deal, CATEGORY, at_us) == _COMMIT) & _due(history, deal, at_us, period)
+    sure = history.last(deal, CATEGORY, at_us) >= CATEGORIES.index(least)
+    committed = sure & _due(history, deal, at_us, period)
     deal, at_us = deal[committed], at_us[committed]
     return _amounts(history, deal, at_us, np.ones(deal.size))
 
 
 def _due(history: History, deal: Ints, at_us: Ints, period: Period) -> npt.NDArray[np.bool_]:
     close_us = history.expected_close_us(deal, at_us)
-    return np.isnan(close_us) | ((close_us >= period.start_us) & (close_us < period.end_us))
+    due: npt.NDArray[np.bool_] = (close_us >= period.start_us) & (close_us < period.end_us)
+    return due
 
 
 def _amounts(history: History, deal: Ints, at_us: Ints, share: Floats) -> pd.DataFrame:
