@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+
 from forecast.errors import UsageError
 from forecast.features import Decision, decide_fields
 from forecast.history import OPEN, WON, History

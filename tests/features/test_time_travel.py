@@ -276,7 +276,7 @@ def test_values_of_one_deal_by_hand() -> None:
     expected = {
         "days_in_stage": 14.0, "age_days": 29.0, "moves_forward": 1.0, "stages_skipped": 1.0, "amount": 750.0,
         "amount_change": np.log(1.5), "amount_changes": 1.0, "days_to_close": 37.0, "overdue": 0.0,
-        "times_pushed": 1.0, "days_pushed": 30.0, "budget": 1.0, "bant_answered": 1.0, "days_since_bant": 11.0,
+        "times_pushed": 1.0, "days_pushed": 30.0, "budget": 1.0, "days_since_bant": 11.0,
         "activities_7d": 0.0, "activities_14d": 1.0, "activities_30d": 2.0, "inbound_30d": 1.0,
         "meetings_90d": 1.0, "silence_days": 10.0,
     }  # fmt: skip

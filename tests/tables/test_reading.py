@@ -606,3 +606,20 @@ def test_what_is_written_reads_back_the_same(company: Folder, tmp_path: Path, fo
         pd.testing.assert_frame_equal(again.tables[name], tables[name])
     assert again.tables.fingerprint == tables.fingerprint
     assert isinstance(again.tables, Tables)
+
+
+def test_a_mistyped_year_far_in_the_future_is_pointed_out(company: Folder) -> None:
+    stages = [
+        f"D-1,2025-01-{day:02d}T09:00:00Z,stage,{('first call', 'offer')[day % 2]}" for day in range(1, 25)
+    ]
+    rows = ["deal_id,recorded_at,field,value", "D-1,2024-12-31T09:00:00Z,stage,offer", *stages]
+    deals = "deal_id,created_at\nD-1,2024-12-31T08:00:00Z\n"
+    events = "\n".join([*rows, "D-1,2052-02-01T09:00:00Z,stage,offer"]) + "\n"
+    frames = {"deals": deals, "activities": None, "leads": None, "quotas": None}
+    quiet = read_folder(company(deal_events="\n".join(rows) + "\n", **frames))
+    assert not [one for one in quiet.report.warnings if "half a year" in one]
+    found = read_folder(company(deal_events=events, **frames))
+    (said,) = [one for one in found.report.warnings if "half a year" in one]
+    assert "the newest 1 of 26 events" in said
+    assert "end 2025-01-24" in said
+    assert found.report.tables["deal_events"].loaded == 26

@@ -188,7 +188,6 @@ def _fill(history: History, deal: Ints, at_us: Ints, records: TrackRecords, out:
 
     bant = value[BANT[0] : BANT[-1] + 1]
     out[_ROW["budget"] : _ROW["timeline"] + 1] = bant
-    out[_ROW["bant_answered"]] = np.isfinite(bant).sum(axis=0)
     newest_bant = since_us[BANT[0] : BANT[-1] + 1].max(axis=0)
     out[_ROW["days_since_bant"]] = np.where(newest_bant > 0, (at_us - newest_bant) / DAY_US, np.nan)
 

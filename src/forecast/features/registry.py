@@ -87,8 +87,6 @@ BUILT_IN: Final[tuple[FeatureSpec, ...]] = (
                 "BANT: is there a problem to solve", field="need", unit="share"),
     FeatureSpec("timeline", "share", "timeline", "tempistica", "deal_events.timeline", _AT_RECORDING,
                 "BANT: is there a date by which they must decide", field="timeline", unit="share"),
-    FeatureSpec("bant_answered", "count", "BANT questions answered", "domande BANT con risposta",
-                "deal_events (BANT fields)", _AT_RECORDING, "how much is known at all", field="budget"),
     FeatureSpec("days_since_bant", "log", "days since BANT was last updated",
                 "giorni dall'ultimo aggiornamento BANT", "deal_events (BANT fields)", _AT_RECORDING,
                 "old answers age", field="budget", unit="days"),

@@ -6,6 +6,7 @@ Each rule is left out when the table it needs was refused: then nothing can be s
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,8 @@ from forecast.tables.tables import is_among
 __all__ = ["check_relations", "stages_fault"]
 
 Bools = NDArray[np.bool_]
+_STRAY_NEEDS: Final = 20  # events, before "all the others" means anything
+_STRAY_GAP: Final = np.timedelta64(182, "D")
 
 
 def stages_fault(stages: Loaded) -> str | None:
@@ -128,6 +131,19 @@ def _check_quota_level(quotas: Loaded, level: str, names: pd.Series, words: str)
     )
 
 
+def _stray_moments(events: Loaded) -> Iterator[str]:
+    """A year mistyped as 2052 would quietly move the default moment of every forecast there."""
+    moments = np.sort(events.frame[DealEvents.recorded_at].to_numpy())
+    last = max(len(moments) // 1000, 1)
+    if len(moments) < _STRAY_NEEDS or moments[-last] - moments[-last - 1] < _STRAY_GAP:
+        return
+    yield (
+        f"{events.source.file}: the newest {last:,} of {len(moments):,} events stand half a year or more after "
+        f"the others, which end {pd.Timestamp(moments[-last - 1]):%Y-%m-%d}; are their dates right? "
+        "Without --as-of they set the moment of the forecast"
+    )
+
+
 def _warnings(loaded: dict[str, Loaded]) -> Iterator[str]:
     stages, deals, users, leads = (loaded.get(name) for name in ("stages", "deals", "users", "leads"))
     if stages:
@@ -136,6 +152,8 @@ def _warnings(loaded: dict[str, Loaded]) -> Iterator[str]:
                 yield f"{stages.source.file}: pipeline '{pipeline}' has no stage of kind '{kind}'"
     if deals and not len(deals.frame):
         yield f"{deals.source.file}: no deal was loaded"
+    if events := loaded.get("deal_events"):
+        yield from _stray_moments(events)
     if deals and users and len(users.frame):
         owners = deals.frame[Deals.owner_id].dropna()
         strangers = sorted(owners[~is_among(owners, users.frame[Users.user_id])].unique())
