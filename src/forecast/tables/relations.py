@@ -133,7 +133,7 @@ def _check_quota_level(quotas: Loaded, level: str, names: pd.Series, words: str)
 
 def _stray_moments(events: Loaded) -> Iterator[str]:
     """A year mistyped as 2052 would quietly move the default moment of every forecast there."""
-    moments = np.sort(events.frame[DealEvents.recorded_at].to_numpy())
+    moments = np.sort(events.frame[DealEvents.recorded_at].to_numpy("datetime64[us]"))
     last = max(len(moments) // 1000, 1)
     if len(moments) < _STRAY_NEEDS or moments[-last] - moments[-last - 1] < _STRAY_GAP:
         return
