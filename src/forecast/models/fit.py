@@ -198,11 +198,9 @@ def _compare(
     step_us = round(settings.window_days * DAY_US)
     span_us = until_us - int(rows.landmarks.at_us.min())
     step_us = min(step_us, span_us // (2 * settings.windows + 1))
-    # The newest window, which is closest to the question, chooses the ridge; all windows judge with it.
-    ridge: float | None = None
-    gains: list[Floats] = []
-    cell_scores: list[Floats] = []
-    linear_scores: list[Floats] = []
+    base: list[Floats] = []
+    deals: list[Ints] = []
+    tried: dict[float, list[Floats]] = {strength: [] for strength in settings.ridge_grid}
     for window in range(1, settings.windows + 1):
         split_us = until_us - window * step_us
         early = _censored(rows, split_us)
@@ -215,27 +213,20 @@ def _compare(
         survival = Survival.of(early.landmarks, bins, seasons)
         follow_up_days = (split_us + step_us - late.landmarks.at_us) / DAY_US
         later = np.stack([exposures(bins, s, late.landmarks.at_us, follow_up_days) for s in seasons])
-        cells = _cells(early, survival, bins, stages)
-        base = outcome_log_score(_on_bins(cells, late), later, late.landmarks.cause)
-        tried = {
-            strength: outcome_log_score(
-                _on_bins(_linear(early, use, survival, bins, strength), late), later, late.landmarks.cause
-            )
-            for strength in (settings.ridge_grid if ridge is None else (ridge,))
-        }
-        # Equal scores go to the stronger shrinkage.
-        ridge = max(tried, key=lambda strength: (float(tried[strength].sum()), strength))
-        cell_scores.append(base)
-        linear_scores.append(tried[ridge])
-        gains.append(_per_deal(tried[ridge] - base, late.landmarks.deal))
+        cause = late.landmarks.cause
+        base.append(outcome_log_score(_on_bins(_cells(early, survival, bins, stages), late), later, cause))
+        deals.append(late.landmarks.deal)
+        for strength, scores in tried.items():
+            model = _linear(early, use, survival, bins, strength)
+            scores.append(outcome_log_score(_on_bins(model, late), later, cause))
         say("comparing rungs on later windows", 0.2 + 0.45 * window / settings.windows)
-    if ridge is None:
+    if not base:
         return max(settings.ridge_grid), np.empty(0), (None, None)
-    scores = (
-        float(np.concatenate(cell_scores).mean()),
-        float(np.concatenate(linear_scores).mean()),
-    )
-    return ridge, np.concatenate(gains), scores
+    # All windows choose the ridge together; equal scores go to the stronger shrinkage.
+    ridge = max(tried, key=lambda strength: (sum(float(s.sum()) for s in tried[strength]), strength))
+    gains = [_per_deal(s - b, d) for s, b, d in zip(tried[ridge], base, deals, strict=True)]
+    means = float(np.concatenate(base).mean()), float(np.concatenate(tried[ridge]).mean())
+    return ridge, np.concatenate(gains), means
 
 
 def _on_bins(model: OutcomeModel, rows: _Rows) -> Floats:
