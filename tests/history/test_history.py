@@ -191,7 +191,7 @@ def test_a_request_is_read_like_the_tables() -> None:
         ("D-1", "2025-01-25", "stage", "proposal"),
         ("D-1", "2025-01-26", "competitor", "acme"),
     ]
-    tables = company(rows, currency=["USD"], industry=["health"], owner_id=["ana"])
+    tables = company(rows, currency=["USD"], industry=["health"], meeting=["on site"], owner_id=["ana"])
     request = {
         "deal_id": "D-1",
         "pipeline": "sales",
@@ -200,6 +200,7 @@ def test_a_request_is_read_like_the_tables() -> None:
         "currency": "USD",
         "industry": "health",
         "owner_id": "ana",
+        "meeting": "on site",
         "events": [{"field": f, "value": v, "recorded_at": f"{t}T00:00:00Z"} for _, t, f, v in rows],
     }
     sent = History.from_request([request], stages=tables.stages, money=tables.money)

@@ -58,14 +58,8 @@ _COLUMNS: Final[dict[str, Check]] = {
     "currency": optional(identifier),
     **_CHANGING,
 }
-# Columns without a history, and the names under which activities are counted: no event may claim them.
-RESERVED: Final = (frozenset(_COLUMNS) - frozenset(_CHANGING)) | {
-    "activities",
-    "activity",
-    "activity_in",
-    "events",
-    "meeting",
-}
+# Columns without a history, and the two lists of a deal: no event may claim them.
+RESERVED: Final = (frozenset(_COLUMNS) - frozenset(_CHANGING)) | {"activities", "events"}
 _EVENT_KEYS: Final = frozenset({"field", "value", "recorded_at", "actor"})
 _ACTIVITY_KEYS: Final = frozenset({"occurred_at", "kind", "direction"})
 _KIND: Final = choice(ACTIVITY_KINDS)
@@ -89,11 +83,9 @@ def parse_deal(raw: Any, row: int, known: Catalogue) -> dict[str, Any]:
             check = _COLUMNS.get(name)
             if check is not None:
                 deal[name] = check(value)
-            elif name not in RESERVED:
+            elif name not in ("events", "activities"):
                 deal[name] = attribute(name, value)
                 attributes += 1
-            elif name not in ("events", "activities"):
-                raise Invalid("reserved_name", "is a name the program uses itself; rename the attribute")
         name = None
         if attributes > MAX_ATTRIBUTES:
             raise Invalid("too_many_attributes", f"a deal takes at most {MAX_ATTRIBUTES} custom attributes")

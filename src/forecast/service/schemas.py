@@ -137,7 +137,6 @@ _DEAL: Final = _object(
     propertyNames={
         "minLength": 1,
         "maxLength": MAX_ID,
-        "not": {"enum": ["activity", "activity_in", "meeting"]},
     },
 )
 _SCORE_REQUEST: Final = _object(
