@@ -110,12 +110,15 @@ def deals(stages: list[str]) -> st.SearchStrategy[dict[str, Any]]:
     return st.tuples(attributes, plain).map(lambda found: {**found[0], **found[1]})
 
 
-@settings(deadline=None, max_examples=20)
-@given(data=st.data())
-def test_every_lawful_book_is_answered(engine: Engine, data: st.DataObject) -> None:
+STAGES = ["prospecting", "qualification", "demo", "proposal", "negotiation", "won", "onboarding", "lost"]
+BOOKS = st.lists(deals(STAGES), max_size=4, unique_by=lambda deal: deal["deal_id"])
+
+
+# The same books on every run: a strange one is found once, here, and not on somebody's unrelated change.
+@settings(deadline=None, max_examples=25, derandomize=True, database=None)
+@given(book=BOOKS)
+def test_every_lawful_book_is_answered(engine: Engine, book: list[dict[str, Any]]) -> None:
     pipeline, _ = engine.example_stages()
-    stages = [row["stage"] for row in engine.bundle.models.stages.to_json() if row["pipeline"] == pipeline]
-    book = data.draw(st.lists(deals(stages), max_size=4, unique_by=lambda deal: deal["deal_id"]))
     body = {"as_of": "2026-01-01T00:00:00Z", "deals": [{**deal, "pipeline": pipeline} for deal in book]}
     answer = json.loads(engine.score(json.dumps(body).encode(), NOW_US)[0], parse_constant=pytest.fail)
     told = [row["deal_id"] for row in answer["scores"] + answer["skipped"]]
