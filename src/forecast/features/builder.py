@@ -36,9 +36,12 @@ __all__ = ["FeatureMatrix", "build", "category_texts", "feature_names", "number_
 _NAMES: Final = tuple(spec.name for spec in BUILT_IN)
 _ROW: Final = {name: row for row, name in enumerate(_NAMES)}
 _BLOCK: Final = 65_536
-_WINDOWS_DAYS: Final = (7, 14, 30, 90)
+_WINDOWS_DAYS: Final = (7, 14, 30, 90, 180)
 # How many average deals a track record is diluted with before it says much.
 _PRIOR: Final = {"owner": 10.0, "account": 4.0, "source": 20.0}
+# Rates of activity and the customer's share in it are diluted with what an average deal does.
+_USUAL_DAYS: Final = 21.0  # one activity in so many days
+_USUAL_INBOUND: Final = (1.0, 3.0)  # one in three comes from the customer
 # Signs of life: a pushed date or a changed category is bookkeeping, not contact with the customer.
 _LIFE: Final = (STAGE, AMOUNT, *BANT, ACTIVITY)
 
@@ -160,7 +163,10 @@ def _fill(history: History, deal: Ints, at_us: Ints, records: TrackRecords, out:
     moves = history.moves
     out[_ROW["stage"]] = value[STAGE]
     out[_ROW["days_in_stage"]] = (at_us - since_us[STAGE]) / DAY_US
-    out[_ROW["age_days"]] = np.maximum(at_us - columns.created_at_us[deal], 0) / DAY_US
+    created_us = columns.created_at_us[deal]
+    age_days = np.maximum(at_us - created_us, 0) / DAY_US
+    out[_ROW["age_days"]] = age_days
+    out[_ROW["days_to_stage"]] = np.maximum(since_us[STAGE] - created_us, 0) / DAY_US
     out[_ROW["moves_forward"]] = moves["forward"][final] - moves["forward"][first]
     out[_ROW["moves_back"]] = moves["back"][final] - moves["back"][first]
     out[_ROW["stages_skipped"]] = moves["skipped"][final] - moves["skipped"][first]
@@ -182,17 +188,32 @@ def _fill(history: History, deal: Ints, at_us: Ints, records: TrackRecords, out:
     # The seller's date is a whole day: it has passed once that day is over.
     out[_ROW["overdue"]] = np.where(np.isnan(to_close), np.nan, to_close <= -1.0)
     first, final = start[EXPECTED_CLOSE], end[EXPECTED_CLOSE]
+    dated = known[EXPECTED_CLOSE]
+    promised = np.where(dated, history.value[first * dated], np.nan)
+    out[_ROW["first_estimate_days"]] = promised - created_us / DAY_US
+    out[_ROW["days_to_first_date"]] = promised - at_us / DAY_US
+    out[_ROW["days_since_date_change"]] = np.where(dated, (at_us - since_us[EXPECTED_CLOSE]) / DAY_US, np.nan)
     out[_ROW["times_pushed"]] = moves["pushed"][final] - moves["pushed"][first]
     out[_ROW["days_pushed"]] = moves["pushed_days"][final] - moves["pushed_days"][first]
     out[_ROW["category"]] = value[CATEGORY]
+    out[_ROW["category_changes"]] = np.maximum(end[CATEGORY] - start[CATEGORY] - 1, 0)
 
     bant = value[BANT[0] : BANT[-1] + 1]
     out[_ROW["budget"] : _ROW["timeline"] + 1] = bant
+    answered = known[BANT[0] : BANT[-1] + 1]
+    out[_ROW["bant_answered"]] = answered.sum(axis=0)
+    out[_ROW["bant_balance"]] = np.where(answered, bant - 0.5, 0.0).sum(axis=0)
     newest_bant = since_us[BANT[0] : BANT[-1] + 1].max(axis=0)
     out[_ROW["days_since_bant"]] = np.where(newest_bant > 0, (at_us - newest_bant) / DAY_US, np.nan)
 
     windows = end[now : now + len(_WINDOWS_DAYS)]
-    out[_ROW["activities_7d"] : _ROW["activities_90d"] + 1] = end[ACTIVITY] - windows
+    out[_ROW["activities_7d"] : _ROW["activities_180d"] + 1] = end[ACTIVITY] - windows
+    total, inbound = end[ACTIVITY] - start[ACTIVITY], end[ACTIVITY_IN] - start[ACTIVITY_IN]
+    out[_ROW["activities_total"]] = total
+    out[_ROW["activities_per_week"]] = (total + 1.0) / (age_days + _USUAL_DAYS) * 7.0
+    out[_ROW["inbound_share"]] = (inbound + _USUAL_INBOUND[0]) / (total + _USUAL_INBOUND[1])
+    heard = known[ACTIVITY_IN]
+    out[_ROW["days_since_inbound"]] = np.where(heard, (at_us - since_us[ACTIVITY_IN]) / DAY_US, np.nan)
     out[_ROW["inbound_30d"]] = end[ACTIVITY_IN] - end[now + len(_WINDOWS_DAYS)]
     out[_ROW["meetings_90d"]] = end[MEETING] - end[now + len(_WINDOWS_DAYS) + 1]
     alive_us = since_us[list(_LIFE)].max(axis=0)
