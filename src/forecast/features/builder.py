@@ -229,7 +229,9 @@ def _fill(history: History, deal: Ints, at_us: Ints, records: TrackRecords, out:
         ("source", columns.source[deal]),
     ):
         closed, won = records.counts(kind, code, rank[0])
-        out[_ROW[f"{kind}_win_rate"]] = (won + _PRIOR[kind] * base) / (closed + _PRIOR[kind])
+        # The company's own rate rises and falls with the years and would stand for the date: only the
+        # difference belongs to the deal.
+        out[_ROW[f"{kind}_edge"]] = (won - closed * base) / (closed + _PRIOR[kind])
         # How many the account had closed makes it a known customer; the same count for owner or source would
         # only tell the date, which does not belong here.
         if kind == "account":

@@ -10,7 +10,7 @@ your own, implement `OutcomeModel`; everything after it (curves, periods, reason
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -91,6 +91,10 @@ class Survival:
             cause=landmarks.cause,
             weight=landmarks.weight,
         )
+
+    def paced(self, log_pace: Floats) -> Survival:
+        """The same landmarks exposed to the deals' own clocks as well; log_pace is (n, 2, J)."""
+        return replace(self, exposure=self.exposure * np.exp(log_pace.swapaxes(0, 1)))
 
 
 def outcome_log_score(log_hazard: Floats, exposure: Floats, cause: NDArray[np.int8]) -> Floats:
