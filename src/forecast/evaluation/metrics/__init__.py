@@ -14,6 +14,7 @@ metrics shows a gap there.
 
 from forecast.evaluation.metrics.amounts import Coverage, bias, interval_coverage, mape, pinball, wape
 from forecast.evaluation.metrics.censoring import Labels, won_within
+from forecast.evaluation.metrics.incidence import cumulative_incidence, incidence_at
 from forecast.evaluation.metrics.probability import (
     Calibration,
     auc,
@@ -23,18 +24,30 @@ from forecast.evaluation.metrics.probability import (
     calibration_error,
     log_loss,
 )
+from forecast.evaluation.metrics.time_and_cause import (
+    aalen_johansen_calibration,
+    concordance_index,
+    integrated_brier,
+    ipcw_brier,
+)
 
 __all__ = [
     "Calibration",
     "Coverage",
     "Labels",
+    "aalen_johansen_calibration",
     "auc",
     "bias",
     "brier",
     "brier_skill",
     "calibration",
     "calibration_error",
+    "concordance_index",
+    "cumulative_incidence",
+    "incidence_at",
+    "integrated_brier",
     "interval_coverage",
+    "ipcw_brier",
     "log_loss",
     "mape",
     "pinball",
