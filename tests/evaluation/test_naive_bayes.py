@@ -135,12 +135,8 @@ def test_a_deal_opened_again_is_no_outcome_and_nothing_closed_is_a_half() -> Non
 def test_a_value_filled_in_at_the_closing_itself_does_not_count() -> None:
     """What is written in the same moment as the closing was not known before it."""
     late = lead("late", 0, 0, "won")
-    late["events"].append(
-        {"field": "contract", "value": "signed", "recorded_at": "2025-02-01T00:00:00Z"}
-    )
+    late["events"].append({"field": "contract", "value": "signed", "recorded_at": "2025-02-01T00:00:00Z"})
     early = lead("early", 0, 0, "lost")
-    early["events"].append(
-        {"field": "contract", "value": "draft", "recorded_at": "2025-01-06T00:00:00Z"}
-    )
+    early["events"].append({"field": "contract", "value": "draft", "recorded_at": "2025-01-06T00:00:00Z"})
     with_it = lead("open", 0, 0, contract="signed")
     assert asked([late, early, with_it])["open"] == pytest.approx(0.5)

@@ -20,7 +20,7 @@ __all__ = [
 
 
 def booked_between(history: History, as_of_us: int, start_us: int, end_us: int) -> pd.DataFrame:
-    """Columns deal_id, owner_id, amount of deals won in [start, end) as known before `as_of_us`; 0 if unknown."""
+    """Deals won in [start, end), known before `as_of_us`: deal_id, owner_id, amount (0 if unknown)."""
     booked = history.booked(as_of_us, start_us, end_us)[["deal_id", "owner_id", "amount"]]
     return booked.assign(amount=booked["amount"].fillna(0.0))
 
