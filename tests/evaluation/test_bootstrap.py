@@ -33,6 +33,15 @@ def test_blocks_hold_the_truth_where_rows_taken_for_independent_do_not() -> None
     assert by_row / 120 < 0.55
 
 
+def test_eight_blocks_make_an_interval_that_is_too_narrow() -> None:
+    held = 0
+    for seed in range(400):
+        rng = np.random.default_rng(seed)
+        found = metrics.block_bootstrap(mean_of(rng.normal(size=8)), np.arange(8), rng=rng, draws=150)
+        held += found.lower <= 0.0 <= found.upper
+    assert 0.76 <= held / 400 <= 0.87, "nominal 0.90"
+
+
 def test_the_spread_is_that_of_the_mean_and_of_two_kinds_of_blocks_together_is_wider() -> None:
     rng = np.random.default_rng(1)
     quarter, account = np.repeat(np.arange(12), 50), np.tile(np.arange(50), 12)

@@ -151,3 +151,10 @@ def test_wins_that_stand_for_nobody_weigh_nothing() -> None:
     duration, cause = np.append(np.full(30, 5.0), [2.0, 9.0]), np.append(np.zeros(30), [1, 1])
     assert seen_win_weight(duration, cause)[-2:].tolist() == [1.0, 0.0]
     assert seen_win_weight([], []).size == 0
+
+
+def test_a_win_at_the_moment_another_row_is_cut_off_stands_for_that_row_too() -> None:
+    assert seen_win_weight([5.0, 5.0, 9.0], [0, 1, 1]) == pytest.approx([0.0, 1.5, 1.5])
+    assert seen_win_weight([5.0, 5.0, 9.0], [0, 1, 1], weight=[2.0, 1.0, 1.0]) == pytest.approx(
+        [0.0, 2.0, 2.0]
+    )

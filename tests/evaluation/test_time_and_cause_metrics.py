@@ -305,6 +305,15 @@ def test_nothing_to_measure_is_nan() -> None:
     assert np.isnan(metrics.aalen_johansen_calibration(days, [1, 0, 0], np.full((3, 2), 0.5), (7.0, 90.0)))
 
 
+def test_a_win_after_almost_all_were_cut_off_decides_nothing() -> None:
+    # Two are followed beyond day 5, of 60: the win on day 9 would weigh as much as 400 pairs of day 3.
+    duration = np.concatenate([np.full(58, 5.0), [3.0, 9.0, 12.0]])
+    cause = np.concatenate([np.zeros(58), [1, 1, 0]])
+    said = np.concatenate([np.full(58, 0.5), [0.9, 0.1, 0.2]])
+    whole = metrics.concordance_index(duration, cause, said)
+    assert whole == metrics.concordance_index(duration, cause, said, horizon_days=8.0) == 1.0
+
+
 def test_what_cannot_be_meant_is_refused() -> None:
     days, cause, said = np.array([5.0, 10.0]), np.array([1, 0]), np.full((2, 2), 0.5)
     with pytest.raises(ValueError, match="do not span time"):

@@ -12,7 +12,7 @@ from forecast.arrays import Floats, Ints
 from forecast.history import WON, History, Landmarks
 from forecast.periods import DAY_US
 
-__all__ = ["StageRate", "StageWeighted", "stage_probability"]
+__all__ = ["StageRate", "StageWeighted", "last_of", "stage_probability"]
 
 
 @dataclass

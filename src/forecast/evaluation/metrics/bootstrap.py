@@ -28,7 +28,7 @@ class Interval(NamedTuple):
     value: of the rows as they are
     lower, upper: of its interval; NaN if it has none
     blocks: how many there were to draw from, of the kind with fewest. Few blocks make the interval too narrow:
-        from eight quarters, one of 90 % holds the truth about five times in six
+        from eight quarters, one of 90 % holds the truth about four times in five
     """
 
     value: float
