@@ -29,7 +29,7 @@ from forecast.periods import DAY_US
 
 __all__ = ["NaiveBayes"]
 
-# "We add 0.1 to avoid zero frequencies; it should be 1, but that weighs too much on few records" (Odoo).
+# So that no share is 0; Odoo takes 0.1 because 1 would weigh too much on few records.
 _ADDED: Final = 0.1
 _LEAST: Final = 0.0001
 _WON, _LOST = 0, 1
