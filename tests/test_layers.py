@@ -54,7 +54,7 @@ class Library:
     lazily: tuple[str, ...] = ()  # layers that may do so only inside a function: the base goes without it
 
 
-FITTING: Final = ("forecast.evaluation", "training")
+FITTING: Final = ("forecast.models.boosted", "forecast.evaluation", "training")
 
 LIBRARIES: Final[dict[str, Library]] = {
     "numpy": Library("numpy"),

@@ -3,11 +3,15 @@
 from forecast.models.amount import AmountModel
 from forecast.models.arrivals import ArrivalModel
 from forecast.models.bins import Bins
+from forecast.models.boosted import BoostedHazard, fit_boosted
 from forecast.models.cells import StageCells, fit_cells
-from forecast.models.fit import fit_models, fit_outcome
+from forecast.models.clock import DealClock, fit_clock
+from forecast.models.fit import fit_models
 from forecast.models.fitted import FittedModels, Grades, Rung
 from forecast.models.hazard import CAUSES, OutcomeModel, Survival, outcome_log_score
 from forecast.models.incidence import HORIZON_CAP_DAYS, Cells, Curves
+from forecast.models.ladder import Outcome, fit_outcome
+from forecast.models.level import Level
 from forecast.models.linear import LinearHazard, fit_linear
 from forecast.models.season import Season, fit_season
 from forecast.models.settings import FitSettings
@@ -19,19 +23,25 @@ __all__ = [
     "AmountModel",
     "ArrivalModel",
     "Bins",
+    "BoostedHazard",
     "Cells",
     "Curves",
+    "DealClock",
     "FitSettings",
     "FittedModels",
     "Grades",
+    "Level",
     "LinearHazard",
+    "Outcome",
     "OutcomeModel",
     "Rung",
     "Season",
     "Shock",
     "StageCells",
     "Survival",
+    "fit_boosted",
     "fit_cells",
+    "fit_clock",
     "fit_linear",
     "fit_models",
     "fit_outcome",

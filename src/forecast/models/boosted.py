@@ -19,7 +19,7 @@ Source: Friedman 2001 (boosting); piecewise-exponential likelihood as in `linear
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -29,7 +29,7 @@ from forecast.arrays import Floats
 from forecast.features import FeatureMatrix
 from forecast.models.bins import Bins
 from forecast.models.encoder import Encoder
-from forecast.models.hazard import Survival
+from forecast.models.hazard import Survival, baseline_of
 from forecast.models.linear import LinearHazard
 from forecast.models.trees import Forest, Tree
 
@@ -51,6 +51,8 @@ _TREES: Final[dict[str, Any]] = {
     "boost_from_average": False,
     "deterministic": True,
     "force_row_wise": True,
+    # One thread: with more the order of sums, and so the trees, would depend on the machine.
+    "num_threads": 1,
     "verbosity": -1,
 }
 # Beyond a factor of e^10 the exponent is cut: one absurd row must not decide a tree.
@@ -62,10 +64,12 @@ class BoostedHazard:
     """Linear hazards with trees on top; implements `OutcomeModel`.
 
     forest : groups in the order (won, hat 0), (won, hat 1), ..., (lost, last hat)
+    baseline : (2, J) that of the linear stage, put right for the trees
     """
 
     linear: LinearHazard
     forest: Forest
+    baseline: Floats
 
     name = "boosted"
 
@@ -103,7 +107,12 @@ class BoostedHazard:
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers and texts."""
-        return {"rung": self.name, "linear": self.linear.to_json(), "forest": self.forest.to_json()}
+        return {
+            "rung": self.name,
+            "linear": self.linear.to_json(),
+            "forest": self.forest.to_json(),
+            "baseline": self.baseline.tolist(),
+        }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> BoostedHazard:
@@ -112,7 +121,7 @@ class BoostedHazard:
         forest = Forest.from_json(data["forest"])
         if forest.features != linear.groups or len(forest.groups) != 2 * len(linear.basis):
             raise ValueError("the trees do not fit the linear stage")
-        return cls(linear, forest)
+        return cls(linear, forest, np.array(data["baseline"], dtype=np.float64))
 
 
 def _columns(encoder: Encoder, features: FeatureMatrix) -> Floats:
@@ -147,14 +156,14 @@ class Boosting:
         found = [b.predict(columns, start_iteration=start, num_iteration=rounds) for b in self.boosters]
         return np.stack([np.asarray(f, dtype=np.float64).reshape(len(columns), -1) for f in found], axis=1)
 
-    def hazard(self) -> BoostedHazard:
-        """Linear stage and trees as plain numbers."""
+    def forest(self) -> Forest:
+        """The trees as plain numbers."""
         hats = len(self.linear.basis)
         groups: list[tuple[Tree, ...]] = []
         for booster in self.boosters:
             trees = [_tree(info["tree_structure"]) for info in booster.dump_model()["tree_info"]]
             groups += [tuple(trees[b::hats]) for b in range(hats)]
-        return BoostedHazard(self.linear, Forest(self.linear.groups, tuple(groups)))
+        return Forest(self.linear.groups, tuple(groups))
 
 
 def grow(
@@ -165,7 +174,6 @@ def grow(
     *,
     rounds: int,
     seed: int,
-    threads: int = 1,
 ) -> Boosting:
     """Boost both causes on the margin of a linear stage.
 
@@ -176,7 +184,7 @@ def grow(
 
     encoder, basis = linear.encoder, linear.basis.astype(np.float32)
     categories = list(range(len(encoder.numeric), len(encoder.groups)))
-    settings = {**_TREES, "num_threads": threads, "seed": seed}
+    settings = {**_TREES, "seed": seed}
     data = lightgbm.Dataset(
         _columns(encoder, features),
         label=np.zeros(len(features), dtype=np.float32),
@@ -187,7 +195,8 @@ def grow(
     margin = linear.from_design(design)
     boosters = []
     for k in range(2):
-        objective = _Objective.of(margin[:, k].astype(np.float32), survival, k, basis)
+        log_hazard = margin[:, k].astype(np.float32) @ basis + linear.baseline[k].astype(np.float32)
+        objective = _Objective.of(log_hazard, survival, k, basis)
         ask = {**settings, "objective": objective, "num_class": len(basis)}
         boosters.append(lightgbm.train(ask, data, num_boost_round=rounds))
     return Boosting(linear, (boosters[0], boosters[1]))
@@ -201,10 +210,13 @@ def fit_boosted(
     *,
     rounds: int,
     seed: int,
-    threads: int = 1,
 ) -> BoostedHazard:
     """A linear stage with `rounds` rounds of trees on top; see `grow`."""
-    return grow(linear, features, design, survival, rounds=rounds, seed=seed, threads=threads).hazard()
+    grown = grow(linear, features, design, survival, rounds=rounds, seed=seed)
+    draft = BoostedHazard(linear, grown.forest(), linear.baseline)
+    trees = draft.forest.predict(_columns(linear.encoder, features)).reshape(len(features), 2, -1)
+    log_hazard = (linear.from_design(design) + trees) @ linear.basis + linear.baseline
+    return replace(draft, baseline=linear.baseline + baseline_of(survival, log_hazard))
 
 
 @dataclass(frozen=True)
@@ -221,9 +233,9 @@ class _Objective:
     squared: Any
 
     @classmethod
-    def of(cls, margin: Any, survival: Survival, k: int, basis: Any) -> _Objective:
+    def of(cls, log_hazard: Any, survival: Survival, k: int, basis: Any) -> _Objective:
         weight = survival.weight.astype(np.float32)
-        expected = np.exp(np.minimum(margin @ basis, np.float32(_MOST)))
+        expected = np.exp(np.minimum(log_hazard, np.float32(_MOST)))
         expected *= survival.exposure[k].astype(np.float32)
         expected *= weight[:, None]
         ended = (survival.cause == k + 1) * weight

@@ -12,9 +12,12 @@ from forecast.features import Decision, FeatureMatrix, build
 from forecast.history import FrozenRecords, History, StageMap, TrackRecords
 from forecast.models.amount import AmountModel
 from forecast.models.arrivals import ArrivalModel
+from forecast.models.boosted import BoostedHazard
 from forecast.models.cells import StageCells
+from forecast.models.clock import DealClock
 from forecast.models.hazard import CAUSES, OutcomeModel
 from forecast.models.incidence import HORIZON_CAP_DAYS, Cells
+from forecast.models.level import Level
 from forecast.models.linear import LinearHazard
 from forecast.models.season import Season
 from forecast.models.shock import Shock
@@ -23,7 +26,11 @@ from forecast.tables import Money
 __all__ = ["FittedModels", "Grades", "Rung"]
 
 _BLOCK: Final = 8_192
-_RUNGS: Final[dict[str, Any]] = {StageCells.name: StageCells, LinearHazard.name: LinearHazard}
+_RUNGS: Final[dict[str, Any]] = {
+    StageCells.name: StageCells,
+    LinearHazard.name: LinearHazard,
+    BoostedHazard.name: BoostedHazard,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +71,8 @@ class FittedModels:
     money: Money
     outcome: OutcomeModel
     seasons: tuple[Season, Season]
+    clock: DealClock
+    level: Level
     amount: AmountModel
     arrivals: ArrivalModel
     records: FrozenRecords
@@ -82,17 +91,29 @@ class FittedModels:
 
     def log_hazard(self, features: FeatureMatrix) -> Floats:
         """(n, 2, J) log hazards without season."""
-        return self.on_bins(self.outcome.coefficients(features))
+        return self.paced(self.on_bins(self.outcome.coefficients(features)), features)
 
     def on_bins(self, coefficients: Floats) -> Floats:
-        """(..., B) coefficients laid out on the bins: (..., J). Elementwise, so rows cannot disturb rows."""
+        """(..., 2, B) coefficients laid out on the bins, (..., 2, J), with baseline and level.
+
+        Elementwise, so rows cannot disturb rows.
+        """
         basis = self.outcome.basis
+        common = self.outcome.baseline + np.array(self.level.shift)[:, None]
         if basis.shape[0] == basis.shape[1] and np.array_equal(basis, np.eye(len(basis))):
-            return coefficients
+            unspread: Floats = coefficients + common
+            return unspread
         spread: Floats = coefficients[..., 0, None] * basis[0]
         for b in range(1, len(basis)):
             spread = spread + coefficients[..., b, None] * basis[b]
-        return spread
+        found: Floats = spread + common
+        return found
+
+    def paced(self, log_hazard: Floats, features: FeatureMatrix) -> Floats:
+        """(n, 2, J) log hazards with the deals' own clocks."""
+        if self.clock.is_flat:
+            return log_hazard
+        return log_hazard + self.clock.log_pace(features, self.outcome.bins)
 
     def cells(self, as_of_us: int, marks_days: Any, until_days: float = HORIZON_CAP_DAYS) -> Cells:
         """Time axis of an as-of moment with edges at the marks."""
@@ -156,6 +177,8 @@ class FittedModels:
             "model": {
                 "trained_until_us": self.trained_until_us,
                 "shock": {"sd": self.shock.sd, "df": self.shock.df, "quarters": self.shock.quarters},
+                "clock": self.clock.to_json(),
+                "level": {"shift": list(self.level.shift), "reason": self.level.reason},
                 "grades": self.grades.percentiles.tolist(),
                 "features": [
                     {"feature": d.feature, "used": d.used, "reason": d.reason} for d in self.decisions
@@ -179,6 +202,11 @@ class FittedModels:
             money=Money.from_json(files["money"]),
             outcome=_RUNGS[files["outcome"]["rung"]].from_json(files["outcome"]),
             seasons=(Season.from_json(files["season"]["won"]), Season.from_json(files["season"]["lost"])),
+            clock=DealClock.from_json(model["clock"]),
+            level=Level(
+                (float(model["level"]["shift"][0]), float(model["level"]["shift"][1])),
+                str(model["level"]["reason"]),
+            ),
             amount=AmountModel.from_json(files["amount"]),
             arrivals=ArrivalModel.from_json(files["arrivals"]),
             records=FrozenRecords.from_json(files["records"]),

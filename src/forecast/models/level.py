@@ -154,7 +154,7 @@ def _likelihood(one: _Explanation) -> float:
 def _fit(residual: Floats, spread: Floats, design: Floats, step: float = 0.0) -> _Explanation:
     """Generalised least squares and its log-likelihood, given the covariance of the residuals."""
     weighted = np.linalg.solve(spread, design)
-    effect: Floats = np.linalg.solve(design.T @ weighted, weighted.T @ residual)
+    effect = np.asarray(np.linalg.solve(design.T @ weighted, weighted.T @ residual), dtype=np.float64)
     left = residual - design @ effect
     _, log_determinant = np.linalg.slogdet(spread)
     return _Explanation(

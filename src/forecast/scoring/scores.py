@@ -119,7 +119,7 @@ def score_arrays(
             coefficients, contributions = models.outcome.coefficients(block), None
         else:
             coefficients, contributions = models.outcome.explain(block)
-        curves = cells.curves(models.on_bins(coefficients))
+        curves = cells.curves(models.paced(models.on_bins(coefficients), block))
         parts = {
             "win": curves.won[:, -1],
             "won": curves.won_by(np.array(HORIZONS_DAYS)),
