@@ -145,7 +145,7 @@ def can_boost() -> bool:
 
 @dataclass(frozen=True)
 class Boosting:
-    """Boosters of both causes, round by round: what the ladder looks into while it chooses how many."""
+    """Boosters of both causes (None without trees): what the ladder looks into while it chooses how many."""
 
     linear: LinearHazard
     boosters: tuple[Any, Any]
@@ -153,14 +153,21 @@ class Boosting:
     def coefficients(self, features: FeatureMatrix, start: int, rounds: int) -> Floats:
         """(n, 2, 4) what `rounds` rounds from round `start` on add."""
         columns = _columns(self.linear.encoder, features)
-        found = [b.predict(columns, start_iteration=start, num_iteration=rounds) for b in self.boosters]
-        return np.stack([np.asarray(f, dtype=np.float64).reshape(len(columns), -1) for f in found], axis=1)
+        found = np.zeros((len(columns), 2, len(self.linear.basis)))
+        for k, booster in enumerate(self.boosters):
+            if booster is not None:
+                raw = booster.predict(columns, start_iteration=start, num_iteration=rounds)
+                found[:, k] = np.asarray(raw, dtype=np.float64).reshape(len(columns), -1)
+        return found
 
     def forest(self) -> Forest:
         """The trees as plain numbers."""
         hats = len(self.linear.basis)
         groups: list[tuple[Tree, ...]] = []
         for booster in self.boosters:
+            if booster is None:
+                groups += [()] * hats
+                continue
             trees = [_tree(info["tree_structure"]) for info in booster.dump_model()["tree_info"]]
             groups += [tuple(trees[b::hats]) for b in range(hats)]
         return Forest(self.linear.groups, tuple(groups))
@@ -172,11 +179,12 @@ def grow(
     design: Floats,
     survival: Survival,
     *,
-    rounds: int,
+    rounds: tuple[int, int],
     seed: int,
 ) -> Boosting:
     """Boost both causes on the margin of a linear stage.
 
+    rounds : of trees, for won and for lost
     features, design, survival : the same n landmarks as features, encoded, and on the time axis (season and
         clock already in the exposure)
     """
@@ -195,10 +203,13 @@ def grow(
     margin = linear.from_design(design)
     boosters = []
     for k in range(2):
+        if not rounds[k]:
+            boosters.append(None)
+            continue
         log_hazard = margin[:, k].astype(np.float32) @ basis + linear.baseline[k].astype(np.float32)
         objective = _Objective.of(log_hazard, survival, k, basis)
         ask = {**settings, "objective": objective, "num_class": len(basis)}
-        boosters.append(lightgbm.train(ask, data, num_boost_round=rounds))
+        boosters.append(lightgbm.train(ask, data, num_boost_round=rounds[k]))
     return Boosting(linear, (boosters[0], boosters[1]))
 
 
@@ -208,10 +219,10 @@ def fit_boosted(
     design: Floats,
     survival: Survival,
     *,
-    rounds: int,
+    rounds: tuple[int, int],
     seed: int,
 ) -> BoostedHazard:
-    """A linear stage with `rounds` rounds of trees on top; see `grow`."""
+    """A linear stage with so many rounds of trees on top; see `grow`."""
     grown = grow(linear, features, design, survival, rounds=rounds, seed=seed)
     draft = BoostedHazard(linear, grown.forest(), linear.baseline)
     trees = draft.forest.predict(_columns(linear.encoder, features)).reshape(len(features), 2, -1)

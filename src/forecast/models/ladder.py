@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -45,7 +46,7 @@ _LINEAR_ROWS: Final = (
     12_000  # of a window: enough to tell one strength of shrinkage, or one clock, from another
 )
 _CLOCK_ROWS: Final = 40_000  # from which the final clock is learnt
-_BOOSTED_ROWS: Final = 40_000  # of a window: trees want more
+_BOOSTED_ROWS: Final = 35_000  # of a window: trees want more
 
 
 @dataclass(frozen=True)
@@ -288,7 +289,7 @@ class _Choice:
     rung: str
     ridge: float
     clock: str
-    rounds: int
+    rounds: tuple[int, int]
     ladder: tuple[Rung, ...]
 
 
@@ -303,7 +304,7 @@ def _choose(
     if not windows:
         reason = "no window with enough closed deals before it: nothing can be compared"
         ladder = (Rung("aalen-johansen", None, True, reason), Rung("linear", None, False, reason))
-        return _Choice("aalen-johansen", max(settings.ridge_grid), "", 0, ladder)
+        return _Choice("aalen-johansen", max(settings.ridge_grid), "", (0, 0), ladder)
     cells = [w.score(_on_bins(_cells(w.base.rows, seasons, stages), w.late.features)) for w in windows]
     flat = DealClock.flat()
     linear: dict[float, list[Floats]] = {strength: [] for strength in settings.ridge_grid}
@@ -322,14 +323,14 @@ def _choose(
         Rung("linear", _mean(clock_scores), rises, reason),
     ]
     if not rises:
-        return _Choice("aalen-johansen", ridge, "", 0, tuple(rungs))
+        return _Choice("aalen-johansen", ridge, "", (0, 0), tuple(rungs))
     rounds, boosted, why = _choose_rounds(windows, ridge, clock, clock_scores, settings, say)
-    if boosted is None:
+    if why:
         rungs.append(Rung("boosted", None, False, why))
-        return _Choice("linear", ridge, clock, 0, tuple(rungs))
+        return _Choice("linear", ridge, clock, (0, 0), tuple(rungs))
     rises, gain = _clear_gain(windows, clock_scores, boosted)
-    rises = rises and rounds > 0
-    reason = f"{rounds} rounds of trees gain {gain} over linear"
+    rises = rises and max(rounds) > 0
+    reason = f"{rounds[0]} rounds of trees for won and {rounds[1]} for lost gain {gain} over linear"
     rungs[1] = Rung("linear", rungs[1].log_score, not rises, rungs[1].reason)
     rungs.append(Rung("boosted", _mean(boosted), rises, reason))
     return _Choice("boosted" if rises else "linear", ridge, clock, rounds, tuple(rungs))
@@ -361,27 +362,42 @@ def _choose_rounds(
     linear: list[Floats],
     settings: FitSettings,
     say: Tell,
-) -> tuple[int, list[Floats] | None, str]:
-    """Rounds of trees that all windows together like best, their scores (None if none were grown), and why."""
+) -> tuple[tuple[int, int], list[Floats], str]:
+    """Rounds of trees for won and lost that all windows like best, their scores, and why none were grown."""
     if min(window.early.closed_deals for window in windows) < settings.min_boosted_deals:
-        return 0, None, f"trees need {settings.min_boosted_deals} closed deals before every window"
+        return (0, 0), linear, f"trees need {settings.min_boosted_deals} closed deals before every window"
     if not can_boost():
-        return 0, None, "LightGBM is not installed (extra train)"
+        return (0, 0), linear, "LightGBM is not installed (extra train)"
     grid = [0, *sorted(settings.rounds_grid)]
-    tried: dict[int, list[Floats]] = {rounds: [] for rounds in grid}
+    staged: list[list[Floats]] = []
     for number, window in enumerate(windows, start=1):
         base = window.base
         own = base.clock(clock, ridge) if clock else DealClock.flat()
         model = base.linear(ridge, own)
         grown = _grow(window, model, own, grid[-1], settings)
         log_hazard = _on_bins(model, window.late.features) + window.pace(own)
-        for start, rounds in zip([0, *grid], grid, strict=False):
-            if rounds > start:
-                log_hazard += grown.coefficients(window.late.features, start, rounds - start) @ model.basis
-            tried[rounds].append(window.score(log_hazard))
+        stages = [log_hazard]
+        for start, until in pairwise(grid):
+            log_hazard = (
+                log_hazard + grown.coefficients(window.late.features, start, until - start) @ model.basis
+            )
+            stages.append(log_hazard)
+        staged.append(stages)
         say("comparing models on later windows", 0.4 + 0.2 * number / len(windows))
-    rounds = max(grid, key=lambda n: (_total(tried[n]), -n))
-    return rounds, tried[rounds] if rounds else linear, ""
+
+    def scores(won: int, lost: int) -> list[Floats]:
+        """With the trees of the won-th and lost-th step of the grid."""
+        return [
+            window.score(np.stack((stages[won][:, 0], stages[lost][:, 1]), axis=1))
+            for window, stages in zip(windows, staged, strict=True)
+        ]
+
+    # Each cause has trees of its own, and may need more or fewer: first together, then one after the other.
+    steps = range(len(grid))
+    both = max(steps, key=lambda step: (_total(scores(step, step)), -step))
+    won = max(steps, key=lambda step: (_total(scores(step, both)), -step))
+    lost = max(steps, key=lambda step: (_total(scores(won, step)), -step))
+    return (grid[won], grid[lost]), scores(won, lost), ""
 
 
 def _grow(
@@ -392,7 +408,7 @@ def _grow(
     survival = Survival.of(rows.landmarks, model.bins, window.base.seasons)
     paced = survival.paced(clock.log_pace(rows.features, model.bins))
     design = model.encoder.encode(rows.features)
-    return grow(model, rows.features, design, paced, rounds=rounds, seed=settings.seed)
+    return grow(model, rows.features, design, paced, rounds=(rounds, rounds), seed=settings.seed)
 
 
 def _on_bins(model: OutcomeModel, features: FeatureMatrix) -> Floats:

@@ -155,20 +155,21 @@ def fit_linear(
     basis = hats(knots_days, bins.centres_days)
     scattered = np.argsort(np.sin(np.arange(len(design)) * 12.9898))  # no order, and the same on every run
     some = np.sort(scattered[:_CURVATURE_ROWS])
-    thetas = []
+    thetas, curvatures = [], []
     for k in range(2):
         total = max(float(survival.weight[survival.cause == k + 1].sum()), 0.5)
         theta = np.zeros((design.shape[1] + 1, len(knots_days)))
         theta[0] = np.log(total / float(survival.exposure[k].sum(axis=1) @ survival.weight))
         few = _Cause.of(design, survival, k, basis, ridge, some)
-        thetas.append(few.solve(theta, few, steps=6))
+        theta = few.solve(theta, few.curvature(theta), steps=6)
+        thetas.append(theta)
+        curvatures.append(few.curvature(theta))
     baseline = np.zeros((2, len(bins)))
     for _ in range(_PASSES):
         paced = survival.paced(np.broadcast_to(baseline, (1, *baseline.shape)))
         fitted = np.empty((len(design), 2, len(bins)))
         for k in range(2):
-            few = _Cause.of(design, paced, k, basis, ridge, some)
-            thetas[k] = _Cause.of(design, paced, k, basis, ridge, None).solve(thetas[k], few)
+            thetas[k] = _Cause.of(design, paced, k, basis, ridge, None).solve(thetas[k], curvatures[k])
             fitted[:, k] = (thetas[k][0] + design @ thetas[k][1:]) @ basis
         baseline = baseline + baseline_of(paced, fitted)
     intercept = np.stack([theta[0] for theta in thetas])
@@ -246,24 +247,28 @@ class _Cause:
             hessian[a, 0, a, 0] += _INTERCEPT_RIDGE
         return hessian.reshape(hats_count * columns, -1)
 
-    def solve(self, theta: Floats, curvature: _Cause, steps: int = 100) -> Floats:
+    def curvature(self, theta: Floats) -> Any:
+        """The Hessian at `theta` of one row, so to speak: factorised, and free of how many rows there are."""
+        hessian = self._hessian(self._value(theta)[1]) / self.weight_scale
+        return cho_factor(
+            hessian + 1e-8 / self.weight_scale * np.eye(len(hessian)),
+            lower=True,
+            overwrite_a=True,
+            check_finite=False,
+        )
+
+    def solve(self, theta: Floats, curvature: Any, steps: int = 100) -> Floats:
         """Limited-memory BFGS that starts from the curvature of some of the rows.
 
         The exact Hessian costs far more than a gradient, and that of a few thousand rows, scaled up, is nearly
         as good a direction; the remembered steps correct what it misses.
         Source: Nocedal and Wright 2006, algorithms 7.4 and 7.5.
         """
-        hessian = curvature._hessian(curvature._value(theta)[1]) * (
-            self.weight_scale / curvature.weight_scale
-        )
-        factor = cho_factor(
-            hessian + 1e-8 * np.eye(len(hessian)), lower=True, overwrite_a=True, check_finite=False
-        )
         remembered: deque[tuple[Floats, Floats]] = deque(maxlen=_MEMORY)
         value, expected = self._value(theta)
         gradient = self._gradient(theta, expected)
         for _ in range(steps):
-            direction = _two_loops(gradient, remembered, factor)
+            direction = _two_loops(gradient, remembered, curvature, self.weight_scale)
             decrease = float((gradient * direction).sum())
             if decrease < _ENOUGH * self.weight_scale:
                 break
@@ -282,7 +287,9 @@ class _Cause:
         return theta
 
 
-def _two_loops(gradient: Floats, remembered: deque[tuple[Floats, Floats]], factor: Any) -> Floats:
+def _two_loops(
+    gradient: Floats, remembered: deque[tuple[Floats, Floats]], curvature: Any, scale: float
+) -> Floats:
     """Inverse Hessian times gradient: remembered steps around the solved curvature."""
     direction = gradient.copy()
     shares = []
@@ -290,7 +297,7 @@ def _two_loops(gradient: Floats, remembered: deque[tuple[Floats, Floats]], facto
         share = float((moved * direction).sum()) / float((moved * turned).sum())
         direction -= share * turned
         shares.append(share)
-    solved = cho_solve(factor, direction.T.ravel(), check_finite=False)
+    solved = cho_solve(curvature, direction.T.ravel(), check_finite=False) / scale
     direction = solved.reshape(gradient.shape[1], -1).T
     for (moved, turned), share in zip(remembered, reversed(shares), strict=True):
         back = float((turned * direction).sum()) / float((moved * turned).sum())

@@ -34,7 +34,7 @@ class FitSettings:
     ridge_grid: tuple[float, ...] = (3.0, 12.0, 50.0, 200.0)
     min_closed_deals: int = 60
     min_boosted_deals: int = 300
-    rounds_grid: tuple[int, ...] = (15, 30, 60, 100, 150)
+    rounds_grid: tuple[int, ...] = (10, 25, 50, 100)
     windows: int = 3
     window_days: float = 90.0
     use_season: bool = True

@@ -158,7 +158,7 @@ class Forest:
     """Trees in groups; a group's output is the sum of its trees.
 
     features : names of the inputs
-    groups : (groups) of trees; every group has the same number
+    groups : trees; a group may have none
     """
 
     features: tuple[str, ...]
@@ -260,17 +260,18 @@ class Forest:
         return self._summed(self.leaves(columns), explained=True)
 
     def _summed(self, leaves: NDArray[np.uint8], *, explained: bool) -> tuple[Floats, Floats]:
-        rows, each = len(leaves), len(self.groups[0]) if self.groups else 0
+        rows, first = len(leaves), 0
         output = np.zeros((rows, len(self.groups)))
         moved = np.zeros((rows, len(self.features) if explained else 0, len(self.groups)))
-        if not each:
-            return output, moved
-        first = np.arange(each) * MOST_LEAVES
-        ones, ends = np.ones(rows * each), np.arange(rows + 1) * each
         for g, (value, contributions) in enumerate(self._tables):
-            at = (leaves[:, g * each : (g + 1) * each] + first).ravel()
+            each = len(self.groups[g])
+            if not each:
+                continue
+            at = (leaves[:, first : first + each] + np.arange(each) * MOST_LEAVES).ravel()
+            first += each
             # A sparse matrix of ones: its product adds up table rows one by one, in the order of the trees.
-            taken = csr_array((ones, at, ends), shape=(rows, each * MOST_LEAVES))
+            shape = (rows, each * MOST_LEAVES)
+            taken = csr_array((np.ones(at.size), at, np.arange(rows + 1) * each), shape=shape)
             output[:, g] = (taken @ value)[:, 0]
             if explained:
                 moved[:, :, g] = taken @ contributions
@@ -288,8 +289,6 @@ class Forest:
         """Inverse of `to_json`; ValueError for trees that ask about features that do not exist."""
         features = tuple(str(name) for name in data["features"])
         groups = tuple(tuple(Tree.from_json(tree) for tree in group) for group in data["groups"])
-        if len({len(group) for group in groups}) > 1:
-            raise ValueError("groups of trees differ in size")
         for group in groups:
             for tree in group:
                 if len(tree.feature) and not 0 <= tree.feature.min() <= tree.feature.max() < len(features):
