@@ -11,11 +11,11 @@ from forecast.cli.options import (
     as_of_option,
     bundle_option,
     data_option,
+    locale_option,
     open_inputs,
     out_option,
     period_option,
 )
-from forecast.report import LOCALES
 
 __all__ = ["command"]
 
@@ -31,9 +31,7 @@ Example:
 @as_of_option
 @period_option(required=True)
 @out_option("report.html", ".html", ".htm")
-@click.option(
-    "--locale", type=click.Choice(LOCALES), default="en", show_default=True, help="Language of the report."
-)
+@locale_option("Language of the report.")
 def command(data: Path, bundle: Path, as_of: str | None, period: str, out: Path, locale: str) -> None:
     """Write a manager's report for a period as one self-contained HTML file.
 

@@ -59,7 +59,7 @@ def command(data: Path, bundle: Path, as_of: str | None, period: str, out: Path)
 
 def _in_a_line(company: pd.Series, currency: str) -> str:
     """The company's bookings: how much, how sure, and what they are made of."""
-    from forecast.report.formats import formats_of
+    from forecast.language import formats_of
 
     formats = formats_of("en", currency)
     money = {

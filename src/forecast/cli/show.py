@@ -10,9 +10,15 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from forecast.cli.options import as_of_option, bundle_option, data_option, open_inputs, period_option
-from forecast.report import LOCALES
-from forecast.report.formats import formats_of
+from forecast.cli.options import (
+    as_of_option,
+    bundle_option,
+    data_option,
+    locale_option,
+    open_inputs,
+    period_option,
+)
+from forecast.language import formats_of
 from forecast.report.phrases import Phrases
 from forecast.report.words import Words
 
@@ -35,9 +41,7 @@ Example:
 @bundle_option
 @as_of_option
 @period_option(required=False)
-@click.option(
-    "--locale", type=click.Choice(LOCALES), default="en", show_default=True, help="Language of the answer."
-)
+@locale_option("Language of the answer.")
 @click.option(
     "--report",
     type=click.Path(path_type=Path, dir_okay=False),

@@ -7,8 +7,8 @@ Outlook ──► facts/ ──► plain dict ──► page ──► one HTML 
 
 from typing import Any
 
+from forecast.language import LOCALES
 from forecast.report.facts import collect_facts, earlier_outlook
-from forecast.report.formats import LOCALES
 
 __all__ = ["LOCALES", "collect_facts", "earlier_outlook", "render"]
 

@@ -13,9 +13,9 @@ from altair.utils.schemapi import debug_mode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from forecast.language import formats_of
 from forecast.report import charts
 from forecast.report.facts.plain import Fact
-from forecast.report.formats import formats_of
 from forecast.report.phrases import Phrases
 from forecast.report.words import Words
 
