@@ -1,4 +1,4 @@
-"""Reasons: they add up to what they explain, in probability, in the period and in money, and are told in words."""
+"""Reasons add up to what they explain, in probability, in the period and in money, and are told in words."""
 
 from __future__ import annotations
 
