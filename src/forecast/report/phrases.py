@@ -99,16 +99,17 @@ class Phrases:
             lines.append(deal["question"]["text"])
         return [_first_upper(line) for line in lines]
 
-    def decides(self, deal: Fact) -> str:
-        """A deal on which somebody's quota hinges, e.g. `D-1042 (Ana Rossi, €24k): +12 points`."""
+    def decides(self, deal: Fact, level: str) -> str:
+        """A deal on which a quota hinges, e.g. `D-1042 (Ana Rossi, €24k): +12 pts`; a person knows whose it is."""
         f = self.words.formats
-        return self.words(
-            "deals.decides",
-            deal=deal["deal_id"],
-            owner=self.owner(deal["owner"]),
-            amount=f.compact(deal["amount_if_won"]),
-            points=f.points(deal["effect"]),
-        )
+        shown = {
+            "deal": deal["deal_id"],
+            "amount": f.compact(deal["amount_if_won"]),
+            "points": f.points(deal["effect"]),
+        }
+        if level == "user":
+            return self.words("deals.decides_own", **shown)
+        return self.words("deals.decides", owner=self.owner(deal["owner"]), **shown)
 
     def rung(self, provenance: Fact) -> str:
         """What kind of model this is, and why no finer one."""
