@@ -82,6 +82,32 @@ def test_the_reference_is_the_average_deal_scored(sample_history: History, bundl
     np.testing.assert_allclose(period.sum(axis=1), in_period - explainer.reference_in_period, atol=1e-12)
 
 
+def test_effects_are_those_of_a_path_followed_in_small_steps(sample_history: History, bundle: Bundle) -> None:
+    """The definition itself, by sixty finite differences on the exact time axis, feature by feature."""
+    models, at_us = bundle.models, as_of_us(AS_OF)
+    deal = sample_history.open_deals(at_us)[:40]
+    features = models.features(sample_history, deal, np.full(len(deal), at_us))
+    cells = models.cells(at_us, np.array([730.0]))
+    coefficients, contributions = models.outcome.explain(features)
+    reference, steps = models.outcome.reference, 60
+
+    def chance(at: np.ndarray) -> np.ndarray:
+        return cells.curves(models.on_bins(at)).won[:, -1]
+
+    truth = np.zeros(contributions.shape[:2])
+    for step in range(steps):
+        middle = reference + (step + 0.5) / steps * (coefficients - reference)
+        for group in range(truth.shape[1]):
+            moved = contributions[:, group] / (2 * steps)
+            truth[:, group] += chance(middle + moved) - chance(middle - moved)
+    explainer = Explainer(models, at_us, cells)
+    found, _ = explainer.effects(
+        coefficients, contributions, Chances(chance(coefficients), np.zeros(len(deal)), np.ones(len(deal)))
+    )
+    assert np.abs(found - truth).max() < 0.01
+    assert np.abs(found - truth).mean() < 0.0005
+
+
 def test_a_deal_like_the_average_one_has_no_effects(bundle: Bundle) -> None:
     models = bundle.models
     cells = models.cells(20_454 * DAY_US, np.array([730.0]))

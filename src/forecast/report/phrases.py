@@ -100,7 +100,7 @@ class Phrases:
         return [_first_upper(line) for line in lines]
 
     def decides(self, deal: Fact, level: str) -> str:
-        """A deal on which a quota hinges, e.g. `D-1042 (Ana Rossi, €24k): +12 pts`; a person knows whose it is."""
+        """A deal on which a quota hinges, e.g. `D-1042 (Ana Rossi, €24k): +12 pts`; people know whose."""
         f = self.words.formats
         shown = {
             "deal": deal["deal_id"],
