@@ -21,7 +21,7 @@ from forecast.report import collect_facts, earlier_outlook
 from forecast.report.facts.bookings import VERDICTS, verdict
 from forecast.report.facts.pipeline import median_time
 from forecast.report.facts.sellers import wilson_interval
-from forecast.scoring import questions, score_open_deals
+from forecast.scoring import open_questions, score_open_deals
 from forecast.tables import Tables
 
 Facts = dict[str, Any]
@@ -136,7 +136,7 @@ def test_reasons_are_those_of_the_scores_in_the_reader_s_language(sample_outlook
 def test_a_question_is_asked_where_a_call_is_due_and_it_is_the_one_worth_most(
     facts: Facts, sample_outlook: Outlook
 ) -> None:
-    asked = questions(
+    asked = open_questions(
         sample_outlook.history, sample_outlook.bundle, sample_outlook.as_of, period=sample_outlook.period
     ).drop_duplicates("deal_id")
     best = asked.set_index("deal_id")

@@ -15,7 +15,7 @@ from forecast.features import ANSWERS
 from forecast.history import History
 from forecast.models import FitSettings, fit_models
 from forecast.periods import Period, as_of_us
-from forecast.scoring import QUESTION_COLUMNS, answer_rates, questions, score_open_deals
+from forecast.scoring import QUESTION_COLUMNS, answer_rates, open_questions, score_open_deals
 from forecast.tables import Tables
 
 AS_OF = pd.Timestamp("2026-01-01", tz="UTC")
@@ -30,7 +30,7 @@ def bundle(trained_bundle: Path) -> Bundle:
 
 @pytest.fixture(scope="module")
 def asked(sample_history: History, bundle: Bundle) -> pd.DataFrame:
-    return questions(sample_history, bundle, AS_OF)
+    return open_questions(sample_history, bundle, AS_OF)
 
 
 def answered(tables: Tables, found: pd.DataFrame, value: str) -> Tables:
@@ -52,14 +52,14 @@ def test_an_answer_moves_the_score_to_exactly_what_was_foretold(
     history = History.from_tables(answered(sample_tables, mine.reset_index(), value))
     scores = score_open_deals(history, bundle, AS_OF, reasons=0).set_index("deal_id")
     assert scores.loc[mine.index, "win_probability"].tolist() == mine[column].tolist()
-    assert not set(questions(history, bundle, AS_OF).query("question == @question")["deal_id"])
+    assert not set(open_questions(history, bundle, AS_OF).query("question == @question")["deal_id"])
 
 
 @pytest.mark.parametrize("period", [None, QUARTER], ids=["without a period", "with a period"])
 def test_the_probability_now_is_the_score_to_the_last_bit(
     period: Period | None, sample_history: History, bundle: Bundle
 ) -> None:
-    found = questions(sample_history, bundle, AS_OF, period=period)
+    found = open_questions(sample_history, bundle, AS_OF, period=period)
     scores = score_open_deals(sample_history, bundle, AS_OF, period=period, reasons=0).set_index("deal_id")
     expected = scores.loc[found["deal_id"], "win_probability"]
     assert found["win_probability"].tolist() == expected.tolist()
@@ -84,7 +84,7 @@ def test_every_open_question_is_asked_and_no_other(
 def test_an_answer_in_part_is_asked_again(sample_tables: Tables, bundle: Bundle, asked: pd.DataFrame) -> None:
     first = asked.head(1)
     history = History.from_tables(answered(sample_tables, first, "0.5"))
-    again = questions(history, bundle, AS_OF)
+    again = open_questions(history, bundle, AS_OF)
     keys = ["deal_id", "question"]
     assert len(again.merge(first[keys], on=keys)) == 1
 
@@ -107,7 +107,7 @@ def test_some_of_the_deals_are_asked_as_all_of_them_are(
     asked: pd.DataFrame, sample_history: History, bundle: Bundle
 ) -> None:
     some = sample_history.open_deals(as_of_us(AS_OF))[[40, 3]]
-    found = questions(sample_history, bundle, AS_OF, deal=some)
+    found = open_questions(sample_history, bundle, AS_OF, deal=some)
     ids = sample_history.deal_ids[some].tolist()
     assert found["deal_id"].drop_duplicates().tolist() == [one for one in ids if one in set(asked["deal_id"])]
     same = asked.merge(found[["deal_id", "question"]], on=["deal_id", "question"])
@@ -116,11 +116,11 @@ def test_some_of_the_deals_are_asked_as_all_of_them_are(
 
 
 def test_words_are_in_the_asked_language(sample_history: History, bundle: Bundle) -> None:
-    italian = questions(sample_history, bundle, AS_OF, locale="it")
+    italian = open_questions(sample_history, bundle, AS_OF, locale="it")
     line = italian[italian["question"] == "budget"].iloc[0]
     assert line["text"].startswith("Chiedere del budget: se confermato ")
     assert line["label"] == "budget"
-    english = questions(sample_history, bundle, AS_OF)
+    english = open_questions(sample_history, bundle, AS_OF)
     assert english[english["question"] == "authority"]["text"].str.startswith("Ask who decides: ").all()
 
 
@@ -134,14 +134,16 @@ def test_the_future_is_invisible(sample_tables: Tables, bundle: Bundle) -> None:
         deal_events=events[events["recorded_at"] < early],
         activities=activities[activities["occurred_at"] < early],
     )
-    whole, cut = (questions(History.from_tables(tables), bundle, early) for tables in (sample_tables, past))
+    whole, cut = (
+        open_questions(History.from_tables(tables), bundle, early) for tables in (sample_tables, past)
+    )
     assert len(whole) > 50
     assert_frame_equal(whole, cut, check_exact=True)
 
 
 def test_a_model_that_reads_no_answers_asks_nothing(sample_history: History, bundle: Bundle) -> None:
     cells = fit_models(sample_history, AS_OF, FitSettings(min_closed_deals=10**6, max_landmarks=2_000))
-    found = questions(sample_history, replace(bundle, models=cells), AS_OF)
+    found = open_questions(sample_history, replace(bundle, models=cells), AS_OF)
     assert found.empty
     assert found.columns.tolist() == list(QUESTION_COLUMNS)
 

@@ -52,8 +52,7 @@ def command(
     and the features that speak for and against it.
     """
     from forecast.outlook import check_as_of, history_of
-    from forecast.scoring import questions as open_questions
-    from forecast.scoring import score_open_deals
+    from forecast.scoring import open_questions, score_open_deals
     from forecast.tables import write_table
 
     reading, loaded, moment, span = open_inputs(data, bundle, as_of, period)

@@ -6,7 +6,7 @@ decided by the value alone, in bands that follow from what the feature is:
     count, elapsed days   zero, one, other         overdue, other flags   yes, no
     days to a date        today, ahead, passed     BANT answer            absent, partly, confirmed
     change of an amount   up, down, same           amount                 zero, known
-    category              its own text, known      rate                   known
+    category              its own text, known      rate, other numbers    known
 
 and `unknown` for each. Elapsed days are whole days that have passed; days to a date count midnights.
 """
@@ -26,7 +26,7 @@ from forecast.language import UNKNOWN, Texts, formats_of, load_texts
 
 __all__ = ["ANSWERS", "BANDS", "Form", "Phrasebook", "form_of", "load_phrases"]
 
-Form = Literal["count", "until", "amount", "change", "flag", "answer", "rate", "category", "custom"]
+Form = Literal["count", "until", "amount", "change", "number", "flag", "answer", "rate", "category", "custom"]
 
 # The questions of BANT, whose answers have words of their own.
 ANSWERS: Final = tuple(FIELDS[field] for field in BANT)
@@ -36,6 +36,7 @@ BANDS: Final[dict[Form, tuple[str, ...]]] = {
     "until": ("today", "ahead.one", "ahead.other", "passed.one", "passed.other", "unknown"),
     "amount": ("zero", "known", "unknown"),
     "change": ("up", "down", "same", "unknown"),
+    "number": ("known", "unknown"),
     "flag": ("yes", "no", "unknown"),
     "answer": ("confirmed", "partly", "absent", "unknown"),
     "rate": ("known", "unknown"),
@@ -66,7 +67,7 @@ def form_of(spec: FeatureSpec) -> Form:
     if spec.kind == "share":
         return "answer" if spec.name in ANSWERS else "rate"
     if spec.kind == "number":
-        return "change"
+        return "change" if spec.name == "amount_change" else "number"
     if spec.unit == "amount":
         return "amount"
     return "until" if spec.kind == "signed" else "count"

@@ -48,6 +48,7 @@ def render(facts: Fact) -> str:
             # Only this very style sheet may be applied, and nothing may be fetched: see the meta tag.
             style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
             charts=pictures,
+            decided=_decided(facts),
         )
     )
     return page
@@ -62,6 +63,14 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def _decided(facts: Fact) -> list[tuple[str, list[Fact]]]:
+    """(level, lines) of the regions, teams and people whose quota hinges on single deals."""
+    found = [
+        (group["level"], [line for line in group["lines"] if line["deciding"]]) for group in facts["groups"]
+    ]
+    return [(level, lines) for level, lines in found if lines]
 
 
 def _charts(facts: Fact, words: Words, phrases: Phrases) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Scores of open deals, the reasons behind them, and the questions that would move them."""
 
-from forecast.scoring.questions import QUESTION_COLUMNS, answer_rates, questions
+from forecast.scoring.questions import QUESTION_COLUMNS, answer_rates, open_questions
 from forecast.scoring.scores import (
     HORIZONS_DAYS,
     SCORE_COLUMNS,
@@ -15,7 +15,7 @@ __all__ = [
     "QUESTION_COLUMNS",
     "SCORE_COLUMNS",
     "answer_rates",
-    "questions",
+    "open_questions",
     "score_arrays",
     "score_columns",
     "score_deals",

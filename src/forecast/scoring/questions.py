@@ -31,7 +31,7 @@ from forecast.models import Cells
 from forecast.periods import DAY_US, Period, as_of_us
 from forecast.scoring.scores import marks_and_span
 
-__all__ = ["QUESTION_COLUMNS", "AnswerRates", "answer_rates", "questions"]
+__all__ = ["QUESTION_COLUMNS", "AnswerRates", "answer_rates", "open_questions"]
 
 QUESTION_COLUMNS: Final = (
     "deal_id", "as_of", "question", "label", "win_probability", "if_confirmed", "if_absent", "confirmed_share",
@@ -83,7 +83,7 @@ def answer_rates(history: History, as_of: pd.Timestamp) -> AnswerRates:
     return AnswerRates(share, answers)
 
 
-def questions(
+def open_questions(
     history: History,
     bundle: Bundle,
     as_of: pd.Timestamp,

@@ -20,7 +20,7 @@ from forecast.history.columns import ACTIVITY, ACTIVITY_IN, EXPECTED_CLOSE
 from forecast.periods import DAY_US, as_of_us
 from forecast.report.facts.plain import Fact, date_of, number, person, text
 from forecast.rollup import decide, sway_of
-from forecast.scoring import questions, score_deals
+from forecast.scoring import open_questions, score_deals
 
 if TYPE_CHECKING:
     from forecast.outlook import Outlook
@@ -204,7 +204,7 @@ class _Told:
         scores = score_deals(
             history, bundle, deal, as_of, period=outlook.period, reasons=rules.reasons, locale=locale
         )
-        asked = questions(history, bundle, as_of, deal=deal, period=outlook.period, locale=locale)
+        asked = open_questions(history, bundle, as_of, deal=deal, period=outlook.period, locale=locale)
         worth = asked[asked["expected_move"] >= rules.least_move].drop_duplicates("deal_id")
         return cls(
             {one: json.loads(cell) for one, cell in zip(scores["deal_id"], scores["reasons"], strict=True)},
