@@ -32,7 +32,7 @@ ORDER: Final[tuple[tuple[str, ...], ...]] = (
     ("forecast.features",),
     ("forecast.history", "forecast.simulator", "forecast.connectors"),
     ("forecast.tables",),
-    ("forecast.periods", "forecast.arrays"),
+    ("forecast.periods", "forecast.arrays", "forecast.language"),
     ("forecast.errors",),
     ("forecast",),
 )

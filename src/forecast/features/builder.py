@@ -76,6 +76,13 @@ class FeatureMatrix:
         """Some of the rows, by slice, mask or position."""
         return FeatureMatrix(self.names, self.values[:, rows], self.history)
 
+    def replaced(self, constants: dict[str, float]) -> FeatureMatrix:
+        """The same rows with some features set to one value each."""
+        values = self.values.copy()
+        for name, constant in constants.items():
+            values[self._row[name]] = constant
+        return FeatureMatrix(self.names, values, self.history)
+
     def texts(self, name: str) -> tuple[str, ...]:
         """Texts of a categorical feature's codes."""
         return category_texts(self.history, name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-__all__ = ["BUILT_IN", "FeatureSpec", "Kind", "custom_spec", "label", "spec_of"]
+__all__ = ["BUILT_IN", "FeatureSpec", "Kind", "custom_spec", "is_built_in", "label", "spec_of"]
 
 Kind = Literal["log", "count", "number", "signed", "share", "flag", "category"]
 
@@ -183,6 +183,11 @@ def custom_spec(name: str) -> FeatureSpec:
 def spec_of(name: str) -> FeatureSpec:
     """Specification by feature name, custom attributes included."""
     return _BY_NAME[name] if name in _BY_NAME else custom_spec(name.removeprefix("custom:"))
+
+
+def is_built_in(name: str) -> bool:
+    """Whether a feature is one of `BUILT_IN`, and not an attribute of some company."""
+    return name in _BY_NAME
 
 
 def label(name: str, locale: str = "en") -> str:

@@ -201,7 +201,7 @@ def grow(
         params=settings,
     ).construct()
     margin = linear.from_design(design)
-    boosters = []
+    boosters: list[Any] = []
     for k in range(2):
         if not rounds[k]:
             boosters.append(None)

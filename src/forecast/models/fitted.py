@@ -91,7 +91,8 @@ class FittedModels:
 
     def log_hazard(self, features: FeatureMatrix) -> Floats:
         """(n, 2, J) log hazards without season."""
-        return self.paced(self.on_bins(self.outcome.coefficients(features)), features)
+        found: Floats = self.on_bins(self.outcome.coefficients(features)) + self.log_pace(features)
+        return found
 
     def on_bins(self, coefficients: Floats) -> Floats:
         """(..., 2, B) coefficients laid out on the bins, (..., 2, J), with baseline and level.
@@ -109,11 +110,9 @@ class FittedModels:
         found: Floats = spread + common
         return found
 
-    def paced(self, log_hazard: Floats, features: FeatureMatrix) -> Floats:
-        """(n, 2, J) log hazards with the deals' own clocks."""
-        if self.clock.is_flat:
-            return log_hazard
-        return log_hazard + self.clock.log_pace(features, self.outcome.bins)
+    def log_pace(self, features: FeatureMatrix) -> Floats:
+        """(n, 2, J) what the deals' own clocks add to the log hazards."""
+        return self.clock.log_pace(features, self.outcome.bins)
 
     def cells(self, as_of_us: int, marks_days: Any, until_days: float = HORIZON_CAP_DAYS) -> Cells:
         """Time axis of an as-of moment with edges at the marks."""
