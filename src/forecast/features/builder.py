@@ -6,6 +6,7 @@ shape (rows,). Nothing here knows whether it serves training or scoring.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, Final
@@ -31,7 +32,7 @@ from forecast.history.columns import (
 )
 from forecast.periods import DAY_US
 
-__all__ = ["FeatureMatrix", "build", "category_texts", "feature_names", "number_or_nan"]
+__all__ = ["FeatureMatrix", "bant_totals", "build", "category_texts", "feature_names", "number_or_nan"]
 
 _NAMES: Final = tuple(spec.name for spec in BUILT_IN)
 _ROW: Final = {name: row for row, name in enumerate(_NAMES)}
@@ -76,11 +77,11 @@ class FeatureMatrix:
         """Some of the rows, by slice, mask or position."""
         return FeatureMatrix(self.names, self.values[:, rows], self.history)
 
-    def replaced(self, constants: dict[str, float]) -> FeatureMatrix:
-        """The same rows with some features set to one value each."""
+    def replaced(self, by_name: Mapping[str, float | Floats]) -> FeatureMatrix:
+        """The same rows with some features set to one value, or to (n,) values, each."""
         values = self.values.copy()
-        for name, constant in constants.items():
-            values[self._row[name]] = constant
+        for name, value in by_name.items():
+            values[self._row[name]] = value
         return FeatureMatrix(self.names, values, self.history)
 
     def texts(self, name: str) -> tuple[str, ...]:
@@ -207,9 +208,7 @@ def _fill(history: History, deal: Ints, at_us: Ints, records: TrackRecords, out:
 
     bant = value[BANT[0] : BANT[-1] + 1]
     out[_ROW["budget"] : _ROW["timeline"] + 1] = bant
-    answered = known[BANT[0] : BANT[-1] + 1]
-    out[_ROW["bant_answered"]] = answered.sum(axis=0)
-    out[_ROW["bant_balance"]] = np.where(answered, bant - 0.5, 0.0).sum(axis=0)
+    out[_ROW["bant_answered"]], out[_ROW["bant_balance"]] = bant_totals(bant)
     newest_bant = since_us[BANT[0] : BANT[-1] + 1].max(axis=0)
     out[_ROW["days_since_bant"]] = np.where(newest_bant > 0, (at_us - newest_bant) / DAY_US, np.nan)
 
@@ -248,6 +247,12 @@ def _fill(history: History, deal: Ints, at_us: Ints, records: TrackRecords, out:
     out[_ROW["source"]] = _code(columns.source[deal])
     if custom:
         out[len(_NAMES) :] = value[len(FIELDS) :]
+
+
+def bant_totals(answers: Floats) -> tuple[Floats, Floats]:
+    """(n,) how many BANT questions have an answer, and the sum of (answer - 0.5); answers are (4, n)."""
+    given = ~np.isnan(answers)
+    return given.sum(axis=0).astype(np.float64), np.where(given, answers - 0.5, 0.0).sum(axis=0)
 
 
 def _code(codes: Ints) -> Floats:

@@ -25,7 +25,7 @@ import pandas as pd
 
 from forecast.arrays import Floats, Ints
 from forecast.bundle import Bundle
-from forecast.features import ANSWERS, FeatureMatrix, Phrasebook, label
+from forecast.features import ANSWERS, FeatureMatrix, Phrasebook, bant_totals, label
 from forecast.history import FIELDS, OPEN, History
 from forecast.models import Cells
 from forecast.periods import DAY_US, Period, as_of_us
@@ -150,7 +150,11 @@ def open_questions(
 
 def _answered(features: FeatureMatrix, name: str, answer: float) -> FeatureMatrix:
     """The same deals with one question answered just now."""
-    return features.replaced({name: answer} | dict.fromkeys(_RESET, _JUST_NOW_DAYS))
+    answers = np.stack([features[question] for question in ANSWERS])
+    answers[ANSWERS.index(name)] = answer
+    given, balance = bant_totals(answers)
+    constants = dict.fromkeys(_RESET, _JUST_NOW_DAYS)
+    return features.replaced({name: answer, "bant_answered": given, "bant_balance": balance, **constants})
 
 
 def _win_probability(bundle: Bundle, features: FeatureMatrix, cells: Cells) -> Floats:

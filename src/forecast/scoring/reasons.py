@@ -61,7 +61,7 @@ class Explainer:
     ) -> None:
         self._outcome = models.outcome
         self._on_bins = models.on_bins
-        # What the deal's own clock adds is a matter of the time it counts: the deal's age, or its time in stage.
+        # What the deal's own clock adds is a matter of what it counts: the deal's age, or its time in stage.
         clock = models.clock.feature
         self._clock_group = models.outcome.groups.index(clock) if clock in models.outcome.groups else None
         self._book = Phrasebook(locale, currency)
