@@ -110,6 +110,7 @@ def test_a_model_of_your_own_needs_only_the_small_interface(
         bins = sample_models.outcome.bins
         basis = np.ones((1, len(sample_models.outcome.bins)))
         reference = np.log(np.full((2, 1), 0.01))
+        baseline = np.zeros((2, len(sample_models.outcome.bins)))
 
         def coefficients(self, features: object) -> np.ndarray:
             return np.broadcast_to(self.reference, (len(features), 2, 1)).copy()  # type: ignore[arg-type]

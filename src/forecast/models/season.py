@@ -24,21 +24,18 @@ __all__ = ["COLUMNS", "Season", "calendar_columns", "fit_season"]
 
 _QUARTER_END: Final = (1, 2, 4, 7, 14, 28)  # buckets of days left: 1 is the last day of the quarter
 _MONTH_END: Final = (1, 2, 4)
-_MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 COLUMNS: Final = (
     *(f"quarter_end_{days}d" for days in _QUARTER_END),
     "quarter_start_7d",
     "month_2_of_quarter",
     "month_3_of_quarter",
-    *_MONTHS,
     *(f"month_end_{days}d" for days in _MONTH_END),
     *_WEEKDAYS,
 )
 # Groups of columns enter one by one: a quarter-end spike says nothing about weekdays.
 _GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "month of quarter": ("month_2_of_quarter", "month_3_of_quarter"),
-    "month of the year": _MONTHS,
     "edges of the quarter": (*(f"quarter_end_{days}d" for days in _QUARTER_END), "quarter_start_7d"),
     "end of the month": tuple(f"month_end_{days}d" for days in _MONTH_END),
     "weekday": _WEEKDAYS,
@@ -68,7 +65,6 @@ def calendar_columns(day: Ints, first_month: int = 1) -> NDArray[np.float64]:
         into_quarter < 7,
         month_number - quarter == 1,
         month_number - quarter == 2,
-        *(month_number % 12 == number for number in range(12)),
         *_buckets(left_in_month, _MONTH_END),
         *(weekday == number for number in range(7)),
     ]
