@@ -75,7 +75,7 @@ def _fit_models(history: History, until: pd.Timestamp, settings: FitSettings, sa
     features = build(history, landmarks.deal, landmarks.at_us, records)
 
     chosen = fit_outcome(landmarks, features, use, seasons, history.stages, until_us, settings, tell=say)
-    outcome = chosen.model
+    outcome, seasons = chosen.model, chosen.seasons
     say("looking for a drift", 0.85)
     level = _level(chosen, landmarks, features, seasons, until_us) if settings.use_level else Level.none()
     say("learning amounts and arrivals", 0.9)

@@ -34,6 +34,7 @@ from forecast.models.fitted import Rung
 from forecast.models.hazard import OutcomeModel, Survival, outcome_log_score
 from forecast.models.linear import LinearHazard, choose_knots, fit_linear
 from forecast.models.season import Season
+from forecast.models.season_fit import season_given_deals
 from forecast.models.settings import FitSettings
 from forecast.periods import DAY_US
 
@@ -45,6 +46,8 @@ _FEW_ROWS: Final = 3_000  # with fewer landmarks the linear rung does not bend
 _LINEAR_ROWS: Final = (
     12_000  # of a window: enough to tell one strength of shrinkage, or one clock, from another
 )
+_SEASON_ROWS: Final = 40_000
+_SEASON_PASSES: Final = 2
 _CLOCK_ROWS: Final = 40_000  # from which the final clock is learnt
 _BOOSTED_ROWS: Final = 35_000  # of a window: trees want more
 
@@ -115,11 +118,13 @@ def looks_per_closing(landmarks: Landmarks) -> float:
 class Outcome:
     """What the ladder chose.
 
-    model : the outcome model; clock : the deals' own clock that belongs to it
+    model : the outcome model
+    seasons, clock : what belongs to it: the season given the deals, and the deals' own clock
     ladder : the rungs as they were judged, simplest first
     """
 
     model: OutcomeModel
+    seasons: tuple[Season, Season]
     clock: DealClock
     ladder: tuple[Rung, ...]
 
@@ -238,13 +243,15 @@ def fit_outcome(
         )
         cells = _cells(rows, seasons, stages)
         refused = (Rung("aalen-johansen", None, True, reason), Rung("linear", None, False, reason))
-        return Outcome(cells, DealClock.flat(), refused)
+        return Outcome(cells, seasons, DealClock.flat(), refused)
 
+    if settings.use_season:
+        seasons = _given_deals(rows, use, seasons, settings)
     say("comparing models on later windows", 0.15)
     windows = _windows(rows, use, seasons, until_us, settings)
     choice = _choose(windows, stages, seasons, settings, say)
     if choice.rung == "aalen-johansen":
-        return Outcome(_cells(rows, seasons, stages), DealClock.flat(), choice.ladder)
+        return Outcome(_cells(rows, seasons, stages), seasons, DealClock.flat(), choice.ladder)
     say(f"fitting the {choice.rung} model", 0.6)
     base = _Base.of(rows, use, seasons)
     clock = DealClock.flat()
@@ -255,10 +262,30 @@ def fit_outcome(
     paced = base.survival.paced(clock.log_pace(features, base.bins))
     linear = base.linear_on(paced, choice.ridge)
     if choice.rung == "linear":
-        return Outcome(linear, clock, choice.ladder)
+        return Outcome(linear, seasons, clock, choice.ladder)
     say("growing trees", 0.7)
     boosted = fit_boosted(linear, features, base.design, paced, rounds=choice.rounds, seed=settings.seed)
-    return Outcome(boosted, clock, choice.ladder)
+    return Outcome(boosted, seasons, clock, choice.ladder)
+
+
+def _given_deals(
+    rows: Rows, use: tuple[str, ...], seasons: tuple[Season, Season], settings: FitSettings
+) -> tuple[Season, Season]:
+    """Season and linear hazards in turn, from a first guess of the season."""
+    some = rows.sample(_SEASON_ROWS, settings.seed)
+    for _ in range(_SEASON_PASSES):
+        base = _Base.of(some, use, seasons)
+        model = base.linear_on(base.survival, float(np.median(settings.ridge_grid)))
+        log_hazard = model.from_design(base.design) @ model.basis + model.baseline
+        seasons = season_given_deals(
+            some.landmarks,
+            base.survival,
+            log_hazard,
+            base.bins,
+            settings.fiscal_year_starts,
+            looks=looks_per_closing(some.landmarks),
+        )
+    return seasons
 
 
 def _cells(rows: Rows, seasons: tuple[Season, Season], stages: StageMap) -> StageCells:
