@@ -8,12 +8,12 @@ logarithm of their ratio is what is left of that quarter. Three explanations com
     trend      they rise or fall steadily
     walk       they wander, so the newest say most
 
-Trend or walk is believed only if the likelihood clearly gains by it; its value at the as-of moment (for a trend
-half a quarter on) is then added to the log hazards of the cause, drawn to zero by what its evidence is worth.
-One number per cause keeps the curves coherent.
+Each is believed as far as the data make it likely (a dozen quarters seldom settle it), and the mean of what
+they say of the as-of moment, for a trend half a quarter on, is added to the log hazards of the cause. One number
+per cause keeps the curves coherent.
 
-Source: Gaussian regression with correlated errors (kriging, local level model); selection by BIC; shrinkage of
-the chosen effect as James and Stein 1961.
+Source: Gaussian regression with correlated errors (kriging, local level model); averaged over models with
+weights by BIC (Raftery 1995).
 """
 
 from __future__ import annotations
@@ -120,23 +120,19 @@ def _judge(time: Floats, residual: Floats, chance: Floats) -> tuple[float, str]:
         ),
         key=_likelihood,
     )
-    best = max((trend, walk), key=_likelihood)
-    gain = 2.0 * (best.likelihood - constant.likelihood)
-    # One parameter more must gain the logarithm of the number of quarters, and then some: four.
-    if gain < max(np.log(len(time)), 4.0):
-        return 0.0, f"no drift over {len(time)} quarters (evidence {gain:.1f})"
-    worth = 1.0 - 1.0 / gain
-    if best is trend:
-        slope = float(best.effect[1])
-        shift = slope * (_AHEAD - time.mean()) * worth
-        return (
-            shift,
-            f"{slope * 4:+.2f} a year over {len(time)} quarters (evidence {gain:.1f}), now {shift:+.2f}",
-        )
-    newest = walk.step**2 * (time - time.min() + 1.0)
-    mean = float(walk.effect[0])
-    shift = (mean + float(newest @ np.linalg.solve(walk.spread, residual - mean))) * worth
-    return shift, f"wandering over {len(time)} quarters (evidence {gain:.1f}), now {shift:+.2f}"
+    slope = float(trend.effect[1])
+    on_trend = slope * (_AHEAD - time.mean())
+    newest, mean = walk.step**2 * (time - time.min() + 1.0), float(walk.effect[0])
+    on_walk = mean + float(newest @ np.linalg.solve(walk.spread, residual - mean))
+    # Each explanation is believed as far as the data make it likely; one parameter more costs half log Q.
+    likelihoods = np.array([constant.likelihood, trend.likelihood, walk.likelihood])
+    belief = np.exp(likelihoods - np.array([0.0, 0.5, 0.5]) * np.log(len(time)) - likelihoods.max())
+    belief /= belief.sum()
+    shift = float(belief @ np.array([0.0, on_trend, on_walk]))
+    return shift, (
+        f"{shift:+.2f} from {len(time)} quarters: no drift {belief[0]:.0%}, "
+        f"{4 * slope:+.2f} a year {belief[1]:.0%}, wandering {belief[2]:.0%}"
+    )
 
 
 @dataclass(frozen=True)
