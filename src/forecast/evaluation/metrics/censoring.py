@@ -28,7 +28,15 @@ import numpy.typing as npt
 from forecast.arrays import Floats, Ints
 from forecast.history import OPEN, WON
 
-__all__ = ["FOLLOWED_AT_LEAST", "Labels", "States", "censoring_survival", "state_within", "won_within"]
+__all__ = [
+    "FOLLOWED_AT_LEAST",
+    "Labels",
+    "States",
+    "censoring_survival",
+    "seen_win_weight",
+    "state_within",
+    "won_within",
+]
 
 # Where fewer than one row in twenty is still followed, a few rows would stand for all: nothing is said there.
 FOLLOWED_AT_LEAST: Final = 0.05
@@ -66,6 +74,24 @@ def won_within(
     """
     states = state_within(duration_days, cause, horizon_days, follow_up_days=follow_up_days, weight=weight)
     return Labels((states.state == WON).astype(np.float64), states.weight)
+
+
+def seen_win_weight(
+    duration_days: npt.ArrayLike, cause: npt.ArrayLike, *, weight: npt.ArrayLike | None = None
+) -> Floats:
+    """(n,) weights for metrics given a win, of its date or its amount; 0 for rows not seen won.
+
+    Quick wins are seen more often than slow ones, which may come after the end of the data: unweighted, a
+    date that is right for all wins looks late for those seen. By IPCW each seen win stands also for those as
+    slow that were cut off. Wins where fewer than one row in twenty was followed weigh 0: nothing stands for
+    still slower ones, and what is said holds for wins up to there.
+    """
+    duration, causes = np.asarray(duration_days, dtype=np.float64), np.asarray(cause)
+    own = np.ones(duration.shape) if weight is None else np.asarray(weight, dtype=np.float64)
+    times, survival = censoring_survival(duration, causes == OPEN, own)
+    followed = survival[np.searchsorted(times, duration, side="right")]
+    seen = (causes == WON) & (followed >= FOLLOWED_AT_LEAST)
+    return np.where(seen, own / np.where(seen, followed, 1.0), 0.0)
 
 
 def state_within(
