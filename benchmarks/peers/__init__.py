@@ -26,13 +26,11 @@ def all_peers(seed: int = 0, *, every_row: bool = False) -> tuple[Peer, ...]:
 
     every_row : whether all of them take every row, however long they need
     """
-    peers: tuple[Peer, ...] = (
-        CoxPeer(),
-        ForestPeer(seed=seed),
-        SurvivalBoostPeer(seed=seed),
-        PersonPeriodPeer(seed=seed),
-    )
-    for peer in peers:
-        if every_row:
-            peer.most_rows = None
-    return peers
+    if every_row:
+        return (
+            CoxPeer(),
+            ForestPeer(seed=seed, most_rows=None),
+            SurvivalBoostPeer.as_published(seed),
+            PersonPeriodPeer(seed=seed, most_rows=None),
+        )
+    return CoxPeer(), ForestPeer(seed=seed), SurvivalBoostPeer(seed=seed), PersonPeriodPeer(seed=seed)

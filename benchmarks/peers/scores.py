@@ -69,6 +69,13 @@ def curve_scores(
             ),
             (name, last, "days_to_win", _days_off(questions, p, won_by_then, last)),
         ]
+        for horizon in horizons_days:
+            seen = metrics.won_within(
+                marks.duration_days, marks.cause, horizon, follow_up_days=follow_up_days, weight=marks.weight
+            )
+            said = p[:, questions.at(horizon)]
+            ici = metrics.integrated_calibration_index(seen.outcome, said, weight=seen.weight)
+            rows.append((name, horizon, "ici", ici))
     return pd.concat([table, pd.DataFrame(rows, columns=list(scoreboard.COLUMNS))], ignore_index=True)
 
 

@@ -12,6 +12,10 @@ The event log of a Dutch lender: 13,087 loan applications, October 2011 to March
 - O_SENT after O_SENT_BACK is a second offer: the deal moves back to "offer sent".
 - W_ items are work done by people: activities, counted when somebody starts on one. Planning (SCHEDULE) is
   done by the system, and the end of a piece of work (COMPLETE) would count it twice.
+- Where the work says how far a deal is and no event of its own does, its start is a stage: filling in what the
+  application lacks, calling about an offer that is out, assessing the papers, calling for missing ones. A lender's
+  seller would have these stages in a CRM. Work that belongs to an earlier stage (a call about the offer while the
+  papers are assessed) moves no deal back.
 - The amount is the one applied for; what was granted is not in the log, so it never changes.
 - Resource 112 is the automatic user and never owns a deal. The owner is the last person who entered an A_
   or O_ event.
@@ -38,10 +42,14 @@ AUTOMATIC: Final = "112"
 _STAGES: Final = (
     # event in the log, stage, kind, label
     ("A_PREACCEPTED", "preaccepted", "open", "Pre-accepted"),
+    ("W_Completeren aanvraag", "completing", "open", "Completing the application"),
     ("A_ACCEPTED", "accepted", "open", "Accepted for assessment"),
     ("A_FINALIZED", "finalized", "open", "Application complete"),
     ("O_SENT", "offer_sent", "open", "Offer sent"),
+    ("W_Nabellen offertes", "following_up", "open", "Calling about the offer"),
     ("O_SENT_BACK", "offer_back", "open", "Offer sent back by the customer"),
+    ("W_Valideren aanvraag", "assessing", "open", "Assessing the papers"),
+    ("W_Nabellen incomplete dossiers", "incomplete", "open", "Calling for missing papers"),
     ("A_APPROVED", "won", "won", "Loan granted"),
     ("A_REGISTERED", "won", "won", "Loan granted"),
     ("A_ACTIVATED", "won", "won", "Loan granted"),
@@ -49,6 +57,11 @@ _STAGES: Final = (
     ("A_CANCELLED", "cancelled", "lost", "Cancelled"),
 )
 _STAGE_OF: Final = {event: stage for event, stage, _, _ in _STAGES}
+# The stages from which work leads on to its own; other work moves a deal from any stage.
+_ONLY_FROM: Final[dict[str, frozenset[str]]] = {
+    "completing": frozenset({"preaccepted"}),
+    "following_up": frozenset({"finalized", "offer_sent"}),
+}
 _OUTCOMES: Final = frozenset(event for event, _, kind, _ in _STAGES if kind != "open")
 _ECHOES: Final = frozenset({*_OUTCOMES, "O_ACCEPTED", "O_DECLINED", "O_CANCELLED"})
 
@@ -118,9 +131,23 @@ def _stages() -> pd.DataFrame:
 def _stage_events(log: pd.DataFrame, ended: pd.Series) -> pd.DataFrame:
     """Stages while the deal is open, then its first outcome."""
     outcome = log[log["activity"].isin(_OUTCOMES)].drop_duplicates("case_id")
-    open_stage = log[log["activity"].isin(set(_STAGE_OF) - _OUTCOMES) & ~ended]
+    tells = ~log["activity"].str.startswith("W_") | (log["lifecycle"] == "START")
+    open_stage = log[log["activity"].isin(set(_STAGE_OF) - _OUTCOMES) & tells & ~ended]
+    open_stage = open_stage[_moves(open_stage["case_id"], open_stage["activity"].map(_STAGE_OF))]
     told = pd.concat([open_stage, outcome])
     return _events(told, "stage", told["activity"].map(_STAGE_OF))
+
+
+def _moves(case_id: pd.Series, stage: pd.Series) -> list[bool]:
+    """Whether each event, in order of time, moves its case to another stage; what repeats a stage does not."""
+    now: dict[str, str] = {}
+    moves = []
+    for case, to in zip(case_id, stage, strict=True):
+        allowed = to not in _ONLY_FROM or now.get(case) in _ONLY_FROM[to]
+        moves.append(allowed and now.get(case) != to)
+        if moves[-1]:
+            now[case] = to
+    return moves
 
 
 def _owner_events(log: pd.DataFrame) -> pd.DataFrame:
