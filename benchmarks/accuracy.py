@@ -13,6 +13,7 @@ so; `--every-row` gives everybody everything.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -24,10 +25,11 @@ from rich.console import Console
 
 from benchmarks import charts, simulated, tables
 from benchmarks.machine import machine
-from benchmarks.peers import all_peers
-from benchmarks.peers.field import OURS, Answer, Field
+from benchmarks.peers import Peer, all_peers
+from benchmarks.peers.field import OURS, Field
 from benchmarks.real.protocols import PROTOCOLS
 from benchmarks.real.report import as_markdown, as_rich, put_between_marks
+from forecast.cli import run as run_command
 from forecast.errors import UnavailableError, UsageError
 from forecast.evaluation import metrics
 from forecast.models import FitSettings
@@ -72,6 +74,7 @@ class Runs:
         known = file is not None and file.is_file()
         self.scores = pd.read_csv(file, keep_default_na=True) if known and file is not None else None
         self.newest: simulated.Comparison | None = None
+        self.failed: dict[str, str] = {}
 
     def of(self, deals: int, seed: int, drift: float, field: Field, tell: Tell) -> pd.DataFrame:
         """Rows of one company, with its deals, seed and drift; run now unless they are known."""
@@ -81,9 +84,8 @@ class Runs:
                 return known
         simulation = simulate(deals=deals, seed=seed, drift_per_year=drift)
         here = f"{deals:,} deals, seed {seed}{', drifting' if drift else ''}"
-        self.newest = simulated.compare(
-            simulation, FitSettings(), field, lambda who: tell(f"{here}: {who}")
-        )
+        self.newest = simulated.compare(simulation, FitSettings(), field, lambda who: tell(f"{here}: {who}"))
+        self.failed |= self.newest.failed
         found = self.newest.scores.assign(deals=deals, seed=seed, drift=drift)
         notes = {name: answer.note for name, answer in self.newest.answers.items()}
         found["note"] = found["forecaster"].map(notes).where(found["metric"] == "rows", "")
@@ -94,14 +96,26 @@ class Runs:
         return found
 
 
-@click.command(epilog="Example: python -m benchmarks.accuracy simulated --deals 5000 --seeds 1 --without forest")
+@click.command(
+    epilog="Example: python -m benchmarks.accuracy simulated --deals 5000 --seeds 1 --without forest"
+)
 @click.argument("sets", nargs=-1, type=click.Choice(SETS))
-@click.option("--deals", type=_Numbers(), default="1000,5000,30000", show_default=True, help="Sizes to simulate.")
+@click.option(
+    "--deals", type=_Numbers(), default="1000,5000,30000", show_default=True, help="Sizes to simulate."
+)
 @click.option("--seeds", type=_Numbers(), default="1,2,3", show_default=True, help="Of the simulations.")
-@click.option("--without", multiple=True, metavar="NAME", help="Leave a peer out, e.g. survival_boost; may be repeated.")
+@click.option(
+    "--without", multiple=True, metavar="NAME", help="Leave a peer out, e.g. survival_boost; may be repeated."
+)
 @click.option("--every-row", is_flag=True, help="Give every peer all rows, however long it needs.")
-@click.option("--scores", type=click.Path(dir_okay=False, path_type=Path), help="Keep simulated scores there, and go on from them.")
-@click.option("--docs", type=click.Path(file_okay=False, path_type=Path), help="Put tables and charts into this folder.")
+@click.option(
+    "--scores",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Keep simulated scores there, and go on from them.",
+)
+@click.option(
+    "--docs", type=click.Path(file_okay=False, path_type=Path), help="Put tables and charts into this folder."
+)
 def main(
     sets: tuple[str, ...],
     deals: tuple[int, ...],
@@ -115,9 +129,11 @@ def main(
     console, progress = Console(highlight=False, width=200), Console(stderr=True)
     names = {peer.name for peer in all_peers()}
     if unknown := sorted(set(without) - names):
-        raise UsageError(f"there is no peer {unknown[0]!r}; expected one of {', '.join(sorted(names))}", code="no_peer")
+        raise UsageError(
+            f"there is no peer {unknown[0]!r}; expected one of {', '.join(sorted(names))}", code="no_peer"
+        )
 
-    def peers() -> tuple:
+    def peers() -> tuple[Peer, ...]:
         return tuple(peer for peer in all_peers(every_row=every_row) if peer.name not in without)
 
     field, runs = Field(peers=peers), Runs(scores)
@@ -128,7 +144,7 @@ def main(
         if "drift" in chosen:
             _drift(seeds, runs, field, status.update, console, docs)
         for name in (one for one in chosen if one in PROTOCOLS):
-            _real(name, peers, status.update, console, docs)
+            _real(name, field, status.update, console, docs)
 
 
 def _simulated(
@@ -152,7 +168,7 @@ def _simulated(
             console.print(tables.as_rich(title, *tables.cells(table, labels, columns, deals=size)))
         accuracy = tables.as_markdown(*tables.cells(table, labels, tables.ACCURACY, deals=size))
         cost = tables.as_markdown(*tables.cells(table, labels, tables.COST))
-        lines = [*notes(scores, labels), *failures(field), about(seeds)]
+        lines = [*notes(scores, labels), *failures(runs, labels), about(seeds)]
         for line in lines:
             console.print(line)
         parts.append(f"### {title}\n\n{accuracy}\n{cost}\n" + "".join(f"- {line}\n" for line in lines))
@@ -179,12 +195,31 @@ def _drift(
     found = tables.cells(simulated.medians(scores), labels, DRIFT_COLUMNS)
     title = f"{DRIFT_DEALS:,} deals, the log rate of winning rising by {DRIFT_PER_YEAR} a year"
     console.print(tables.as_rich(title, *found))
-    lines = [*notes(scores, labels), *failures(field), about(seeds)]
+    lines = [*notes(scores, labels), *failures(runs, labels), about(seeds)]
     for line in lines:
         console.print(line)
     if docs is not None:
         block = f"{tables.as_markdown(*found)}\n" + "".join(f"- {line}\n" for line in lines)
         put_between_marks(docs / "accuracy.md", "drift", block)
+
+
+def _real(name: str, field: Field, tell: Tell, console: Console, docs: Path | None) -> None:
+    """A public data set by its own protocol; one that is not there is said so and left out."""
+    load, protocol = PROTOCOLS[name]
+    try:
+        loaded = load()
+    except UnavailableError as absent:
+        console.print(f"{name} skipped: {absent.message}")
+        return
+    result = protocol(loaded, field=field, tell=tell)
+    console.print(as_rich(result))
+    if docs is None:
+        return
+    put_between_marks(docs / "real-data.md", name, as_markdown(result))
+    if (result.scores["metric"] == "skill").any():
+        charts.write_chart(
+            charts.skill_chart(result.scores, result.labels), docs / "images" / f"skill-{name}.svg"
+        )
 
 
 def notes(scores: pd.DataFrame, labels: dict[str, str]) -> list[str]:
@@ -197,10 +232,9 @@ def notes(scores: pd.DataFrame, labels: dict[str, str]) -> list[str]:
     ]
 
 
-def failures(field: Field) -> list[str]:
+def failures(runs: Runs, labels: dict[str, str]) -> list[str]:
     """Who gave no answer, and why."""
-    labels = field.labels()
-    return [f"{labels[name]} gave no answer: {error}" for name, error in field.failed.items()]
+    return [f"{labels[name]} gave no answer: {error}." for name, error in runs.failed.items()]
 
 
 def about(seeds: Sequence[int]) -> str:
@@ -220,3 +254,7 @@ def _calibration(comparison: simulated.Comparison) -> alt.LayerChart:
         if name in comparison.answers
     }
     return charts.calibration_chart(seen.outcome, seen.weight, said)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main, None, "python -m benchmarks.accuracy"))

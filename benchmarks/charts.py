@@ -87,7 +87,10 @@ def calibration_chart(outcome: Floats, weight: Floats, said: dict[str, Floats]) 
     )
     lines = base.mark_line(strokeWidth=2).encode(
         color=alt.Color(
-            "label:N", title=None, sort=list(said), scale=alt.Scale(range=[_OURS, "#b4552d", "#4a6fa5", _OTHERS])
+            "label:N",
+            title=None,
+            sort=list(said),
+            scale=alt.Scale(range=[_OURS, "#b4552d", "#4a6fa5", _OTHERS]),
         )
     )
     return alt.layer(straight, lines).properties(width=340, height=340)

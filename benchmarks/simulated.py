@@ -43,10 +43,14 @@ _KEYS: Final = ["deals", "drift", "forecaster", "metric", "horizon_days"]
 
 @dataclass(frozen=True)
 class Comparison:
-    """scores : long, see `compare`; answers : by forecaster, the truth last; until_us : the end of the data"""
+    """scores : long, see `compare`; answers : by forecaster, the truth last; failed : who gave none, and why
+
+    until_us : the end of the data
+    """
 
     scores: pd.DataFrame
     answers: dict[str, Answer]
+    failed: dict[str, str]
     questions: Questions
     until_us: int
 
@@ -98,10 +102,12 @@ def compare(
     questions = questions_of(history, until_us)
     marks = questions.landmarks
     ids = history.deal_ids[marks.deal]
-    truth = simulation.truth_within(ids, pd.to_datetime(marks.at_us, unit="us", utc=True), questions.grid_days)
+    truth = simulation.truth_within(
+        ids, pd.to_datetime(marks.at_us, unit="us", utc=True), questions.grid_days
+    )
     found = field.ask(Lesson(history, LEARN_UNTIL, settings), questions, tell)
     nothing = Cost(float("nan"), float("nan"), float("nan"))
-    answers = {answer.name: answer for answer in found}
+    answers = {answer.name: answer for answer in found.answers}
     answers[TRUTH] = Answer(TRUTH, "the truth", truth, nothing, 0)
 
     won = {name: answer.won for name, answer in answers.items()}
@@ -131,7 +137,7 @@ def compare(
     more = pd.DataFrame(rows, columns=["forecaster", "metric", "horizon_days", "value"])
     table = pd.concat([more, scores], ignore_index=True)
     scores = pd.concat([table, _against_truth(table)], ignore_index=True)
-    return Comparison(scores, answers, questions, until_us)
+    return Comparison(scores, answers, found.failed, questions, until_us)
 
 
 def medians(scores: pd.DataFrame) -> pd.DataFrame:

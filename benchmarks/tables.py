@@ -69,7 +69,9 @@ def cells(
     for name, label in labels.items():
         numbers = [values.get((name, c.metric, c.horizon_days), np.nan) for c in columns]
         if not np.isnan(numbers).all():
-            written = ["-" if np.isnan(v) else format(v, c.style) for v, c in zip(numbers, columns, strict=True)]
+            written = [
+                "-" if np.isnan(v) else format(v, c.style) for v, c in zip(numbers, columns, strict=True)
+            ]
             rows.append([label, *written])
     aims = [dict(c.aims).get(deals, "") if deals is not None else "" for c in columns]
     if any(aims):

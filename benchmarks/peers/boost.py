@@ -54,5 +54,7 @@ class SurvivalBoostPeer:
 
     def predict(self, design: Floats, at_us: Ints, horizons_days: Sequence[float]) -> Floats:  # noqa: ARG002
         """(n, 2, H); the method does not promise that incidence never falls, and nothing is mended."""
-        found = self.model.predict_cumulative_incidence(design, times=np.asarray(horizons_days, dtype=np.float64))
+        found = self.model.predict_cumulative_incidence(
+            design, times=np.asarray(horizons_days, dtype=np.float64)
+        )
         return np.asarray(found[:, 1:], dtype=np.float64)

@@ -45,7 +45,9 @@ class CoxPeer:
                 # What it calls in pandas is on its way out there, and rare levels look like complete separation
                 # to it, which the penalty takes care of. A fit that fails raises.
                 warnings.simplefilter("ignore")
-                fitted = CoxPHFitter(penalizer=_PENALTY).fit(frame.assign(happened=cause == which), "days", "happened")
+                fitted = CoxPHFitter(penalizer=_PENALTY).fit(
+                    frame.assign(happened=cause == which), "days", "happened"
+                )
             self.slopes.append(fitted.params_.to_numpy())
             self.baselines.append(fitted.baseline_cumulative_hazard_.iloc[:, 0])
 
@@ -55,7 +57,8 @@ class CoxPeer:
         varying = design[:, self.columns] - self.centre
         # A deal far from all training rows must not overflow; exp(30) is certainty on any day.
         won, lost = (
-            np.exp(np.minimum(varying @ slopes, 30.0))[:, None] * base.reindex(days).ffill().fillna(0.0).to_numpy()
+            np.exp(np.minimum(varying @ slopes, 30.0))[:, None]
+            * base.reindex(days).ffill().fillna(0.0).to_numpy()
             for slopes, base in zip(self.slopes, self.baselines, strict=True)
         )
         at = np.searchsorted(days.to_numpy(), np.asarray(horizons_days, dtype=np.float64), side="right")

@@ -7,7 +7,7 @@ is blind to what was recorded at or after `until`. Who cannot take all rows take
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
@@ -25,7 +25,7 @@ from forecast.models import FitSettings, FittedModels, fit_models
 from forecast.models.encoder import Encoder, fit_encoder
 from forecast.periods import as_of_us
 
-__all__ = ["OURS", "Answer", "Field", "Lesson", "Questions"]
+__all__ = ["OURS", "Answer", "Field", "Lesson", "Questions", "Round"]
 
 OURS: Final = "ours"
 _OUR_LABEL: Final = "Forecast"
@@ -60,6 +60,18 @@ class Answer:
     cost: Cost
     rows: int
     note: str = ""
+
+
+@dataclass(frozen=True)
+class Round:
+    """answers : of those that gave one, ours first; failed : name -> why there is none"""
+
+    answers: tuple[Answer, ...]
+    failed: dict[str, str]
+
+    def won(self) -> dict[str, Floats]:
+        """Name -> (n, H)."""
+        return {answer.name: answer.won for answer in self.answers}
 
 
 @dataclass(frozen=True)
@@ -121,7 +133,6 @@ class Field:
     baselines: Callable[[], tuple[Baseline, ...]] = all_baselines
     peers: Callable[[], tuple[Peer, ...]] = all_peers
     fork: bool = True
-    failed: dict[str, str] = field(default_factory=dict)
 
     def labels(self) -> dict[str, str]:
         """Name -> label of all, in the order of the tables: ours first."""
@@ -129,17 +140,17 @@ class Field:
 
     def ask(
         self, lesson: Lesson, questions: Questions, tell: Callable[[str], None] = lambda _text: None
-    ) -> list[Answer]:
-        """An answer of each forecaster that gave one; `failed` says of the others why they did not."""
-        found = []
+    ) -> Round:
+        """What each says; a peer that fails is told of, ours must not."""
+        answers, failed = [], {}
         for answer, error in self._each(lesson, questions, tell):
+            if error and answer.name == OURS:
+                raise RuntimeError(f"our own models failed: {error}")
             if error:
-                if answer.name == OURS:
-                    raise RuntimeError(f"our own models failed: {error}")
-                self.failed[answer.name] = error
+                failed[answer.name] = error
             else:
-                found.append(answer)
-        return found
+                answers.append(answer)
+        return Round(tuple(answers), failed)
 
     def _each(
         self, lesson: Lesson, questions: Questions, tell: Callable[[str], None]
@@ -148,7 +159,9 @@ class Field:
         labels = self.labels()
         assert lesson.landmarks is not None  # noqa: S101  (made before any child is, so that all share it)
 
-        def answer(name: str, fit: Callable[[], object], predict: _Predict, learnt: int) -> tuple[Answer, str]:
+        def answer(
+            name: str, fit: Callable[[], object], predict: _Predict, learnt: int
+        ) -> tuple[Answer, str]:
             tell(labels[name])
             measured = measure_apart(
                 fit,

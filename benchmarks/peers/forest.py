@@ -22,7 +22,12 @@ __all__ = ["ForestPeer"]
 
 # Every leaf holds a curve over all distinct times: few times keep memory and the log-rank splits affordable.
 _GRID_DAYS: Final = np.concatenate(
-    (np.arange(1.0, 31.0), np.arange(35.0, 121.0, 5.0), np.arange(130.0, 401.0, 10.0), np.arange(430.0, 761.0, 30.0))
+    (
+        np.arange(1.0, 31.0),
+        np.arange(35.0, 121.0, 5.0),
+        np.arange(130.0, 401.0, 10.0),
+        np.arange(430.0, 761.0, 30.0),
+    )
 )
 _SETTINGS: Final[dict[str, Any]] = {
     "n_estimators": 100,
@@ -49,7 +54,9 @@ class ForestPeer:
         self.forests = []
         for which in (1, 2):
             outcome["happened"] = cause == which
-            self.forests.append(RandomSurvivalForest(random_state=self.seed, **_SETTINGS).fit(design, outcome))
+            self.forests.append(
+                RandomSurvivalForest(random_state=self.seed, **_SETTINGS).fit(design, outcome)
+            )
 
     def predict(self, design: Floats, at_us: Ints, horizons_days: Sequence[float]) -> Floats:  # noqa: ARG002
         """(n, 2, H); between two times of the grid the incidence rises evenly."""

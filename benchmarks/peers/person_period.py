@@ -91,7 +91,9 @@ class PersonPeriodPeer:
         begins = pd.to_datetime(begins_us, unit="us")
         if self.quarters:
             day = begins_us / DAY_US
-            end = (begins.to_period("Q").end_time.normalize() + pd.Timedelta(days=1)).as_unit("us").asi8 / DAY_US
+            end = (begins.to_period("Q").end_time.normalize() + pd.Timedelta(days=1)).as_unit(
+                "us"
+            ).asi8 / DAY_US
             to_end = end - day
             width = np.diff(_EDGES_DAYS)[span]
             late = np.clip(np.minimum(width, to_end) - np.maximum(to_end - _LAST_DAYS, 0.0), 0.0, None)

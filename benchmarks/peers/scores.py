@@ -44,7 +44,11 @@ def curve_scores(
     follow_up_days = (until_us - marks.at_us) / DAY_US
     at = [questions.at(horizon) for horizon in horizons_days]
     table = scoreboard.measure(
-        marks, {name: p[:, at] for name, p in won.items()}, horizons_days, until_us=until_us, reference=reference
+        marks,
+        {name: p[:, at] for name, p in won.items()},
+        horizons_days,
+        until_us=until_us,
+        reference=reference,
     )
     grid = np.array(questions.grid_days)
     last, middle = horizons_days[-1], horizons_days[len(horizons_days) // 2]
@@ -101,7 +105,9 @@ def _days_off(questions: Questions, won: Floats, rows: Bools, within_days: float
     """A forecaster that gives a deal no chance at all has no day for it either: the middle of the time counts."""
     said = days_to_win(np.array(questions.grid_days), won[rows], within_days)
     said = np.where(np.isnan(said), within_days / 2, said)
-    return float(np.abs(said - questions.landmarks.duration_days[rows]).mean()) if rows.any() else float("nan")
+    return (
+        float(np.abs(said - questions.landmarks.duration_days[rows]).mean()) if rows.any() else float("nan")
+    )
 
 
 def _concordance(questions: Questions, won: Floats, horizon_days: float) -> float:

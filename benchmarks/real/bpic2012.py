@@ -32,7 +32,7 @@ import pandas as pd
 from benchmarks.real.source import raw_file, read_text
 from forecast.tables import Tables
 
-__all__ = ["ACTIVITIES", "adapt", "load"]
+__all__ = ["ACTIVITIES", "OUTCOMES", "adapt", "load"]
 
 NAME: Final = "bpic2012"
 ZONE: Final = "Europe/Amsterdam"
@@ -41,6 +41,7 @@ AUTOMATIC: Final = "112"
 
 _STAGES: Final = (
     # event in the log, stage, kind, label
+    ("A_SUBMITTED", "submitted", "open", "Submitted"),
     ("A_PREACCEPTED", "preaccepted", "open", "Pre-accepted"),
     ("W_Completeren aanvraag", "completing", "open", "Completing the application"),
     ("A_ACCEPTED", "accepted", "open", "Accepted for assessment"),
@@ -62,8 +63,8 @@ _ONLY_FROM: Final[dict[str, frozenset[str]]] = {
     "completing": frozenset({"preaccepted"}),
     "following_up": frozenset({"finalized", "offer_sent"}),
 }
-_OUTCOMES: Final = frozenset(event for event, _, kind, _ in _STAGES if kind != "open")
-_ECHOES: Final = frozenset({*_OUTCOMES, "O_ACCEPTED", "O_DECLINED", "O_CANCELLED"})
+OUTCOMES: Final = frozenset(event for event, _, kind, _ in _STAGES if kind != "open")
+_ECHOES: Final = frozenset({*OUTCOMES, "O_ACCEPTED", "O_DECLINED", "O_CANCELLED"})
 
 # Work item -> (kind, direction). Calls are those the log itself names so ("nabellen" is to call after).
 ACTIVITIES: Final[dict[str, tuple[str, str]]] = {
@@ -82,14 +83,17 @@ def load(folder: Path | None = None) -> Tables:
     return adapt(read_text(raw_file(NAME, "events.csv.gz", folder=folder)))
 
 
-def adapt(log: pd.DataFrame) -> Tables:
-    """Contract tables from the raw log (all cells text, as in the file)."""
+def adapt(log: pd.DataFrame, *, start: str = START) -> Tables:
+    """Contract tables from the raw log (all cells text, as in the file).
+
+    start : the event a deal starts with; A_SUBMITTED puts a stage before the others
+    """
     at = pd.to_datetime(log["timestamp"], format="ISO8601", utc=True).dt.as_unit("us")
     log = log.assign(at=at).sort_values("at", kind="stable", ignore_index=True)
-    started = log.loc[log["activity"] == START].drop_duplicates("case_id")
+    started = log.loc[log["activity"] == start].drop_duplicates("case_id")
     log = log[log["case_id"].isin(started["case_id"])]
     # What is told of a deal ends with its outcome: what follows is book-keeping.
-    ends_at = log.loc[log["activity"].isin(_OUTCOMES)].groupby("case_id")["at"].min()
+    ends_at = log.loc[log["activity"].isin(OUTCOMES)].groupby("case_id")["at"].min()
     ended = log["at"] >= log["case_id"].map(ends_at)
 
     owners = _owner_events(log[~ended])
@@ -115,7 +119,7 @@ def adapt(log: pd.DataFrame) -> Tables:
     )
     events = pd.concat([_stage_events(log, ended), amounts, owners], ignore_index=True)
     return Tables.from_frames(
-        stages=_stages(),
+        stages=_stages(start),
         deals=deals,
         deal_events=events.sort_values("recorded_at", kind="stable", ignore_index=True),
         activities=_activities(log[~ended]),
@@ -123,16 +127,18 @@ def adapt(log: pd.DataFrame) -> Tables:
     )
 
 
-def _stages() -> pd.DataFrame:
+def _stages(start: str) -> pd.DataFrame:
+    """The stages from the one a deal starts with."""
     frame = pd.DataFrame(_STAGES, columns=["event", "stage", "kind", "label"]).drop_duplicates("stage")
+    frame = frame.iloc[frame["event"].tolist().index(start) :]
     return frame.drop(columns="event").assign(pipeline="loans", position=range(1, len(frame) + 1))
 
 
 def _stage_events(log: pd.DataFrame, ended: pd.Series) -> pd.DataFrame:
     """Stages while the deal is open, then its first outcome."""
-    outcome = log[log["activity"].isin(_OUTCOMES)].drop_duplicates("case_id")
+    outcome = log[log["activity"].isin(OUTCOMES)].drop_duplicates("case_id")
     tells = ~log["activity"].str.startswith("W_") | (log["lifecycle"] == "START")
-    open_stage = log[log["activity"].isin(set(_STAGE_OF) - _OUTCOMES) & tells & ~ended]
+    open_stage = log[log["activity"].isin(set(_STAGE_OF) - OUTCOMES) & tells & ~ended]
     open_stage = open_stage[_moves(open_stage["case_id"], open_stage["activity"].map(_STAGE_OF))]
     told = pd.concat([open_stage, outcome])
     return _events(told, "stage", told["activity"].map(_STAGE_OF))
