@@ -2,13 +2,14 @@
 
     python -m benchmarks.accuracy [SETS...] [--deals 1000,5000,30000] [--seeds 1,2,3] [--docs docs]
 
-Sets: `simulated` and `drift` (a simulator that knows the truth: `benchmarks.simulated`), and the public data sets of
-`benchmarks.real`. Without SETS all are run. Of several seeds the medians are shown. With `--docs` the tables
-are put between their marks in accuracy.md and real-data.md of that folder, and the charts into its images/.
+Sets: `simulated` and `drift` (a simulator that knows the truth: `benchmarks.simulated`), and the public data
+sets of `benchmarks.real`. Without SETS all are run. Of several seeds the medians are shown. With `--docs` the
+tables are put between their marks in accuracy.md and real-data.md of that folder, and the charts into its
+images/.
 
 Costs: each forecaster runs in a process of its own with one thread; CPU time, and the memory it needs on top of
-the data that all share. Who cannot take all rows in reasonable time takes fewer, and a line below the table says
-so; `--every-row` gives everybody everything.
+the data that all share. Who cannot take all rows in reasonable time takes fewer, and a line below the table
+says so; `--every-row` gives everybody everything.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class _Numbers(click.ParamType):
 
 
 class Runs:
-    """Scores of the simulated companies run so far, kept in a file so that a long run can go on after a stop."""
+    """Scores of the simulated companies run so far, kept in a file so that a long run can be taken up again."""
 
     def __init__(self, file: Path | None) -> None:
         self.file = file
@@ -223,7 +224,7 @@ def _real(name: str, field: Field, tell: Tell, console: Console, docs: Path | No
 
 
 def notes(scores: pd.DataFrame, labels: dict[str, str]) -> list[str]:
-    """What was chosen, and who learnt from fewer rows, in a line for each forecaster that has something to say."""
+    """What was chosen, and who learnt from fewer rows: a line for each forecaster with something to say."""
     said = scores[(scores["metric"] == "rows") & scores["note"].fillna("").astype(bool)]
     return [
         f"{labels[name]}: {'; '.join(dict.fromkeys(rows['note']))}."

@@ -1,8 +1,8 @@
 """A simulated company with known truth: how far is each forecast from the exact probability?
 
 A company is simulated from 2022 to 2026. Everybody learns from what was recorded before 2025, and is then asked
-about every deal open at the start of each month from January to June 2025: half a year later is still inside the
-data. The truth is asked as well, as one forecaster among others: it shows what is possible.
+about every deal open at the start of each month from January to June 2025: half a year later is still inside
+the data. The truth is asked as well, as one forecaster among others: it shows what is possible.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@
 | `person_period` | LightGBM on a row per deal and span of time: won, lost or neither in it |
 
 A peer sees the design matrix that our own linear model sees, the landmarks' durations and causes, and nothing
-else: no deal, no history, no outcome after the landmarks' end. `benchmarks.peers.field` asks them, the baselines
-and our own models one after the other and measures what each costs.
+else: no deal, no history, no outcome after the landmarks' end. `benchmarks.peers.field` asks them, the
+baselines and our own models one after the other and measures what each costs.
 """
 
 from benchmarks.peers.boost import SurvivalBoostPeer

@@ -1,9 +1,9 @@
 """SurvivalBoost of hazardous: the published method for exactly this question.
 
-Alberge, Maladiere, Grisel, Abécassis, Varoquaux, AISTATS 2025 (hal-04617672). Every round bins its rows anew, three
-horizons each, and goes through all earlier trees again: a fit takes minutes. So it gets fewer rows here, and
-fewer and larger steps than by default, which with 5,000 deals came as near to the truth at 90 days in a fifth
-of the time; `as_published` is all rows and its own settings.
+Alberge, Maladiere, Grisel, Abécassis, Varoquaux, AISTATS 2025 (hal-04617672). Every round bins its rows anew,
+three horizons each, and goes through all earlier trees again: a fit takes minutes. So it gets fewer rows
+here, and fewer and larger steps than by default, which with 5,000 deals came as near to the truth at 90 days
+in a fifth of the time; `as_published` is all rows and its own settings.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ __all__ = ["SurvivalBoostPeer"]
 class SurvivalBoostPeer:
     """Incidences of both causes at once, the censoring estimated by Kaplan-Meier.
 
-    Landmarks are cut off where the data end, whatever the deal, which is what Kaplan-Meier assumes; to learn the
-    censoring with boosting in turns takes longer and told nothing here.
+    Landmarks are cut off where the data end, whatever the deal, which is what Kaplan-Meier assumes; to learn
+    the censoring with boosting in turns takes longer and told nothing here.
     """
 
     name: ClassVar[str] = "survival_boost"

@@ -1,9 +1,9 @@
 """A random survival forest per cause with scikit-survival.
 
-scikit-survival knows one event. Its cumulative hazard with the other cause censored is a cause-specific one, and
-two of those make incidences. Of its estimators the forest was taken because it bends and needs no proportional
-hazards; its gradient boosting and extra trees were further from the simulator's truth at the same size, and
-its Coxnet is the Cox model that lifelines stands for already.
+scikit-survival knows one event. Its cumulative hazard with the other cause censored is a cause-specific one,
+and two of those make incidences. Of its estimators the forest was taken because it bends and needs no
+proportional hazards; its gradient boosting and extra trees were further from the simulator's truth at the
+same size, and its Coxnet is the Cox model that lifelines stands for already.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Scores of whole curves: one long table, every forecaster on the same deals.
 
-Columns forecaster, metric, horizon_days, value, as in `forecast.evaluation.scoreboard`, whose metrics are in it;
-a metric of the whole curve has the last day it looks at as its horizon.
+Columns forecaster, metric, horizon_days, value, as in `forecast.evaluation.scoreboard`, whose metrics are in
+it; a metric of the whole curve has the last day it looks at as its horizon.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def days_to_win(grid_days: Floats, won: Floats, within_days: float) -> Floats:
 
 
 def _days_off(questions: Questions, won: Floats, rows: Bools, within_days: float) -> float:
-    """A forecaster that gives a deal no chance at all has no day for it either: the middle of the time counts."""
+    """Who gives a deal no chance at all has no day for it either: the middle of the time counts."""
     said = days_to_win(np.array(questions.grid_days), won[rows], within_days)
     said = np.where(np.isnan(said), within_days / 2, said)
     return (

@@ -13,9 +13,9 @@ The event log of a Dutch lender: 13,087 loan applications, October 2011 to March
 - W_ items are work done by people: activities, counted when somebody starts on one. Planning (SCHEDULE) is
   done by the system, and the end of a piece of work (COMPLETE) would count it twice.
 - Where the work says how far a deal is and no event of its own does, its start is a stage: filling in what the
-  application lacks, calling about an offer that is out, assessing the papers, calling for missing ones. A lender's
-  seller would have these stages in a CRM. Work that belongs to an earlier stage (a call about the offer while the
-  papers are assessed) moves no deal back.
+  application lacks, calling about an offer that is out, assessing the papers, calling for missing ones. A
+  lender's seller would have these stages in a CRM. Work that belongs to an earlier stage (a call about the
+  offer while the papers are assessed) moves no deal back.
 - The amount is the one applied for; what was granted is not in the log, so it never changes.
 - Resource 112 is the automatic user and never owns a deal. The owner is the last person who entered an A_
   or O_ event.

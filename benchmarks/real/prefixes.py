@@ -1,8 +1,8 @@
 """The offers of the lender's log as deals, asked about after each event: the question of process mining.
 
-Published work on BPI Challenge 2012 asks after the first k events of a case (k = 1 to 40) whether its offer will be
-accepted, of the 4,685 cases whose last offer event says accepted, declined or cancelled. It splits 80/20 by the
-start of the case and counts prefixes that already contain the outcome. Here none does:
+Published work on BPI Challenge 2012 asks after the first k events of a case (k = 1 to 40) whether its offer
+will be accepted, of the 4,685 cases whose last offer event says accepted, declined or cancelled. It splits
+80/20 by the start of the case and counts prefixes that already contain the outcome. Here none does:
 
 - A deal starts at A_SUBMITTED and ends with the first event that tells its outcome: its last offer event, or an
   A_ event of the outcome before it. What follows is not in the tables.

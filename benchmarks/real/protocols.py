@@ -1,7 +1,7 @@
 """How each data set is split by time, and what is measured on it.
 
-Nothing here touches the test period before it is scored: settings are fixed before, baselines and peers learn from
-the same landmarks as the models, and all are blind to what was recorded at or after the split.
+Nothing here touches the test period before it is scored: settings are fixed before, baselines and peers learn
+from the same landmarks as the models, and all are blind to what was recorded at or after the split.
 """
 
 from __future__ import annotations
@@ -10,18 +10,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
-import lightgbm
 import numpy as np
 import pandas as pd
 
 from benchmarks.peers import CoxPeer
 from benchmarks.peers.cost import Cost
 from benchmarks.peers.field import OURS, Field, Lesson, Questions, Round
-from benchmarks.peers.logistic import LogisticPeer
 from benchmarks.peers.scores import curve_scores
+from benchmarks.peers.static import LogisticPeer, TreesPeer
 from benchmarks.real import bpic2012, maven_crm, prefixes, salvirt_b2b
 from benchmarks.tables import COST, Column
-from forecast.arrays import Bools, Floats, Ints
+from forecast.arrays import Bools, Floats
 from forecast.evaluation import metrics
 from forecast.evaluation.baselines import BaseRate
 from forecast.features import decide_fields
@@ -113,11 +112,12 @@ _SALVIRT_COLUMNS: Final = (
 
 def run_bpic2012(
     tables: Tables,
-    settings: FitSettings = FitSettings(),
-    field: Field = Field(),
-    tell: Tell | None = None,  # noqa: B008  (frozen)
+    settings: FitSettings | None = None,
+    field: Field | None = None,
+    tell: Tell | None = None,
 ) -> Result:
     """Fit once on 9 January 2012, score all deals open on six Mondays, P(won within 7, 14 and 30 days)."""
+    settings, field = settings or FitSettings(), field or Field()
     history = History.from_tables(tables, Money.from_tables(tables))
     until_us = as_of_us(tables.default_as_of)
     lesson = Lesson(history, BPIC_SPLIT, replace(settings, landmark_every_days=BPIC_EVERY_DAYS))
@@ -140,11 +140,12 @@ def run_bpic2012(
 
 def run_bpic2012_prefixes(
     loaded: tuple[Tables, pd.DataFrame],
-    settings: FitSettings = FitSettings(),  # noqa: B008  (frozen)
-    field: Field = Field(),  # noqa: B008  (frozen)
+    settings: FitSettings | None = None,
+    field: Field | None = None,
     tell: Tell | None = None,
 ) -> Result:
-    """AUC of "will the offer be accepted" after each of the first 40 events, weighted by how many cases reach it."""
+    """AUC of "will the offer be accepted" after each of the first 40 events, weighted by the cases there."""
+    settings, field = settings or FitSettings(), field or Field()
     tables, log = loaded
     history = History.from_tables(tables, Money.from_tables(tables))
     split = prefixes.split_us(log)
@@ -186,15 +187,16 @@ def run_bpic2012_prefixes(
 
 def run_maven_crm(
     tables: Tables,
-    settings: FitSettings = FitSettings(),
-    field: Field = Field(),
-    tell: Tell | None = None,  # noqa: B008  (frozen)
+    settings: FitSettings | None = None,
+    field: Field | None = None,
+    tell: Tell | None = None,
 ) -> Result:
     """Refit at each month start from July to December 2017, score all open deals.
 
     P(won within 30 and 90 days), and what the open deals bring until the end of the quarter: the sum of
     P(won by then) x list price against the list prices of those of them that were won by then.
     """
+    settings, field = settings or FitSettings(), field or Field()
     history = History.from_tables(tables, Money.from_tables(tables))
     until_us = as_of_us(tables.default_as_of)
     horizons = tuple(float(day) for day in MAVEN_HORIZONS_DAYS)
@@ -255,8 +257,8 @@ def run_maven_crm(
 
 def run_salvirt_b2b(
     raw: pd.DataFrame,
-    settings: FitSettings = FitSettings(),  # noqa: B008  (frozen)
-    field: Field = Field(),  # noqa: B008  (frozen)
+    settings: FitSettings | None = None,
+    field: Field | None = None,
     tell: Tell | None = None,
     seeds: Sequence[int] = SALVIRT_SEEDS,
 ) -> Result:
@@ -264,11 +266,12 @@ def run_salvirt_b2b(
 
     Forecasters that are about time alone are left out; `half` is the mean of ours and of boosted trees.
     """
+    settings, field = settings or FitSettings(), field or Field()
     say = _here("salvirt_b2b", tell)
     static = replace(
         field,
         baselines=lambda: (BaseRate(),),
-        peers=lambda: (CoxPeer(), LogisticPeer(), StaticTrees()),
+        peers=lambda: (CoxPeer(), LogisticPeer(), TreesPeer()),
         fork=False,
     )
     labels = {**static.labels(), "half": "half Forecast, half boosted trees"}
@@ -281,7 +284,7 @@ def run_salvirt_b2b(
             say(f"{len(data)} rows, seed {seed}")
             said, folds = _out_of_fold(data, seed, settings, static)
             rounds += folds
-            said["half"] = (said[OURS] + said[StaticTrees.name]) / 2
+            said["half"] = (said[OURS] + said[TreesPeer.name]) / 2
             found.append(
                 {
                     name: (
@@ -314,32 +317,6 @@ def run_salvirt_b2b(
     )
 
 
-@dataclass
-class StaticTrees:
-    """LightGBM on closed deals, the same at every horizon."""
-
-    name = "static_trees"
-    label = "boosted trees (LightGBM)"
-    most_rows: int | None = None
-    booster: Any = None
-
-    def fit(self, design: Floats, at_us: Ints, duration_days: Floats, cause: Ints) -> None:  # noqa: ARG002
-        """Settings for few rows: small trees, many rounds."""
-        decided = cause != 0
-        wanted = {
-            "objective": "binary", "num_leaves": 6, "learning_rate": 0.04, "min_data_in_leaf": 8, "lambda_l2": 5.0,
-            "feature_fraction": 0.6, "bagging_fraction": 0.8, "bagging_freq": 1, "num_threads": 1,
-            "verbosity": -1, "seed": 0, "deterministic": True, "force_row_wise": True,
-        }  # fmt: skip
-        train = lightgbm.Dataset(design[decided], (cause[decided] == WON).astype(np.float64))
-        self.booster = lightgbm.train(wanted, train, num_boost_round=120)
-
-    def predict(self, design: Floats, at_us: Ints, horizons_days: Sequence[float]) -> Floats:  # noqa: ARG002
-        """(n, 2, H)."""
-        won = np.asarray(self.booster.predict(design, num_threads=1))
-        return np.repeat(np.stack((won, 1.0 - won), axis=1)[:, :, None], len(horizons_days), axis=2)
-
-
 def _out_of_fold(
     data: pd.DataFrame, seed: int, settings: FitSettings, field: Field
 ) -> tuple[dict[str, Floats], list[Round]]:
@@ -368,7 +345,11 @@ class Measured(Protocol):
     """Fit, forecast and measure on one data set as its `load` gives it."""
 
     def __call__(
-        self, loaded: Any, settings: FitSettings = ..., field: Field = ..., tell: Tell | None = None
+        self,
+        loaded: Any,
+        settings: FitSettings | None = None,
+        field: Field | None = None,
+        tell: Tell | None = None,
     ) -> Result: ...
 
 

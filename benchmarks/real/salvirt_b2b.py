@@ -1,14 +1,15 @@
 """Salvirt / Bohanec B2B sales (448 deals, 22 qualification attributes) as contract tables.
 
-Real deals of a software company, judged by its sellers on BANT-like attributes. The table knows how each deal ended
-and nothing of when: no dates, amounts or stages. To run the whole job on it, dates are given out:
+Real deals of a software company, judged by its sellers on BANT-like attributes. The table knows how each deal
+ended and nothing of when: no dates, amounts or stages. To run the whole job on it, dates are given out:
 
-- Deals are created one after the other, five a day, in an order drawn at random, so that no date tells anything;
-  each is decided exactly a week later. On a weekly grid each deal has one landmark, as in the raw table.
+- Deals are created one after the other, five a day, in an order drawn at random, so that no date tells
+  anything; each is decided exactly a week later. On a weekly grid each deal has one landmark, as in the raw
+  table.
 - Deals to be foretold are created last and are all open at the end, three days old.
-- Budget, authority, need and timeline are what the contract calls them (`Budgt_alloc`, `Authority`, `Needs_def`,
-  `Forml_tend`, a formal tender having one); Seller owns the deal, Source is its source, and all other attributes
-  stay custom. All are entries of the first moment.
+- Budget, authority, need and timeline are what the contract calls them (`Budgt_alloc`, `Authority`,
+  `Needs_def`, `Forml_tend`, a formal tender having one); Seller owns the deal, Source is its source, and all
+  other attributes stay custom. All are entries of the first moment.
 
 83 of the 448 rows repeat another row in full. Identical rows stay on one side of every split.
 """
@@ -72,7 +73,7 @@ def tables_of(raw: pd.DataFrame, asked: Bools, rng: np.random.Generator) -> Tabl
 
     asked : (n,) rows to be foretold; their outcome is recorded after `OPEN_AT`
     """
-    place = np.empty(len(raw))
+    place = np.zeros(len(raw))
     place[~asked] = rng.permutation(np.count_nonzero(~asked))
     before = pd.to_timedelta((place + 1.0) / _A_DAY, unit="D")
     created = pd.Series(OPEN_AT - _LIFE - before).where(~asked, OPEN_AT - _AGE).dt.as_unit("us").dt.floor("s")
