@@ -10,6 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import time
 import traceback
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -81,7 +82,11 @@ def measure_apart(
         return work()
     here, there = multiprocessing.get_context("fork").Pipe(duplex=False)
     child = multiprocessing.get_context("fork").Process(target=_send, args=(there, work))
-    child.start()
+    with warnings.catch_warnings():
+        # Python 3.12 warns of forking beside threads. Those here are idle pools of linear algebra, which the
+        # child does not touch: it starts its own.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child.start()
     there.close()
     try:
         found: Measured = here.recv()

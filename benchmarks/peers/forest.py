@@ -30,7 +30,6 @@ _GRID_DAYS: Final = np.concatenate(
     )
 )
 _SETTINGS: Final[dict[str, Any]] = {
-    "n_estimators": 100,
     "min_samples_leaf": 15,
     "max_features": "sqrt",
     "n_jobs": 1,
@@ -45,6 +44,7 @@ class ForestPeer:
     label: ClassVar[str] = "survival forest (scikit-survival)"
     seed: int = 0
     most_rows: int | None = 6_000
+    trees: int = 100
     forests: list[Any] = field(default_factory=list)
 
     def fit(self, design: Floats, at_us: Ints, duration_days: Floats, cause: Ints) -> None:  # noqa: ARG002
@@ -55,7 +55,7 @@ class ForestPeer:
         for which in (1, 2):
             outcome["happened"] = cause == which
             self.forests.append(
-                RandomSurvivalForest(random_state=self.seed, **_SETTINGS).fit(design, outcome)
+                RandomSurvivalForest(self.trees, random_state=self.seed, **_SETTINGS).fit(design, outcome)
             )
 
     def predict(self, design: Floats, at_us: Ints, horizons_days: Sequence[float]) -> Floats:  # noqa: ARG002

@@ -117,9 +117,11 @@ def adapt(log: pd.DataFrame, *, start: str = START) -> Tables:
             "actor": started["resource"],
         }
     )
-    events = pd.concat([_stage_events(log, ended), amounts, owners], ignore_index=True)
+    stages = _stages(start)
+    of_event = {event: stage for event, stage in _STAGE_OF.items() if stage in set(stages["stage"])}
+    events = pd.concat([_stage_events(log, ended, of_event), amounts, owners], ignore_index=True)
     return Tables.from_frames(
-        stages=_stages(start),
+        stages=stages,
         deals=deals,
         deal_events=events.sort_values("recorded_at", kind="stable", ignore_index=True),
         activities=_activities(log[~ended]),
@@ -134,14 +136,14 @@ def _stages(start: str) -> pd.DataFrame:
     return frame.drop(columns="event").assign(pipeline="loans", position=range(1, len(frame) + 1))
 
 
-def _stage_events(log: pd.DataFrame, ended: pd.Series) -> pd.DataFrame:
+def _stage_events(log: pd.DataFrame, ended: pd.Series, of_event: dict[str, str]) -> pd.DataFrame:
     """Stages while the deal is open, then its first outcome."""
     outcome = log[log["activity"].isin(OUTCOMES)].drop_duplicates("case_id")
     tells = ~log["activity"].str.startswith("W_") | (log["lifecycle"] == "START")
-    open_stage = log[log["activity"].isin(set(_STAGE_OF) - OUTCOMES) & tells & ~ended]
-    open_stage = open_stage[_moves(open_stage["case_id"], open_stage["activity"].map(_STAGE_OF))]
+    open_stage = log[log["activity"].isin(set(of_event) - OUTCOMES) & tells & ~ended]
+    open_stage = open_stage[_moves(open_stage["case_id"], open_stage["activity"].map(of_event))]
     told = pd.concat([open_stage, outcome])
-    return _events(told, "stage", told["activity"].map(_STAGE_OF))
+    return _events(told, "stage", told["activity"].map(of_event))
 
 
 def _moves(case_id: pd.Series, stage: pd.Series) -> list[bool]:

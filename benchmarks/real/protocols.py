@@ -45,6 +45,7 @@ SALVIRT_SEEDS: Final = range(10)
 # Whoever is still open after so long was decided long ago in this table, where all deals live a week.
 _SALVIRT_DAYS: Final = 30.0
 _EVER_DAYS: Final = 365.0
+_COLUMNS: Final = ["forecaster", "metric", "horizon_days", "value"]
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ def run_bpic2012_prefixes(
         told = ~np.isnan(values)
         aucs.append((answer.name, "auc", 0, float(np.average(values[told], weights=weight[told]))))
         aucs += [(answer.name, "auc", k, value) for k, value in each.items()]
-    scores = pd.DataFrame(aucs, columns=["forecaster", "metric", "horizon_days", "value"])
+    scores = pd.DataFrame(aucs, columns=_COLUMNS)
     cases = len(np.unique(rows.deal))
     lines = (
         f"{len(rows):,} prefixes of {cases:,} cases that start at or after {lesson.until:%Y-%m-%d}, "
@@ -238,7 +239,7 @@ def run_maven_crm(
         for name in errors.index
         for metric in errors
     ]
-    scores = pd.concat([scores, pd.DataFrame(rows, columns=list(scores.columns))], ignore_index=True)
+    scores = pd.concat([scores, pd.DataFrame(rows, columns=_COLUMNS)], ignore_index=True)
     refused = [
         f"Refused by the field policy: {decision.feature}, {decision.reason}."
         for decision in decide_fields(history, as_of_us(MAVEN_MONTHS[-1]))
@@ -301,7 +302,7 @@ def run_salvirt_b2b(
                 (name, metric, len(data), float(v))
                 for metric, v in zip(("auc", "brier", "ici"), means, strict=True)
             ]
-    scores = pd.DataFrame(rows, columns=["forecaster", "metric", "horizon_days", "value"])
+    scores = pd.DataFrame(rows, columns=_COLUMNS)
     lines = (
         f"Means over {len(seeds)} divisions into {SALVIRT_FOLDS} folds; {len(raw)} rows, "
         f"{(raw[salvirt_b2b.TARGET] == 'Won').mean():.1%} of them won.",
@@ -391,7 +392,7 @@ def _with_costs(scores: pd.DataFrame, rounds: Sequence[Round]) -> pd.DataFrame:
         for name, found in costs.items()
         for column, value in zip(COST, np.mean(found, axis=0), strict=True)
     ]
-    return pd.concat([scores, pd.DataFrame(rows, columns=list(scores.columns))], ignore_index=True)
+    return pd.concat([scores, pd.DataFrame(rows, columns=_COLUMNS)], ignore_index=True)
 
 
 def _counted(scores: pd.DataFrame) -> list[str]:
