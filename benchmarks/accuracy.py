@@ -145,7 +145,7 @@ def main(
         if "drift" in chosen:
             _drift(seeds, runs, field, status.update, console, docs)
         for name in (one for one in chosen if one in PROTOCOLS):
-            _real(name, field, status.update, console, docs)
+            _real(name, field, status.update, console, progress, docs)
 
 
 def _simulated(
@@ -204,13 +204,15 @@ def _drift(
         put_between_marks(docs / "accuracy.md", "drift", block)
 
 
-def _real(name: str, field: Field, tell: Tell, console: Console, docs: Path | None) -> None:
+def _real(
+    name: str, field: Field, tell: Tell, console: Console, progress: Console, docs: Path | None
+) -> None:
     """A public data set by its own protocol; one that is not there is said so and left out."""
     load, protocol = PROTOCOLS[name]
     try:
         loaded = load()
     except UnavailableError as absent:
-        console.print(f"{name} skipped: {absent.message}")
+        progress.print(f"{name} skipped: {absent.message}")
         return
     result = protocol(loaded, field=field, tell=tell)
     console.print(as_rich(result))
