@@ -11,6 +11,8 @@ LOCALE  ?= en
 OUT     ?= out
 HOST    ?= 127.0.0.1
 PORT    ?= 3000
+# bench: `all` for every peer on three sizes and seeds; empty for the quick ones on one company.
+PEERS   ?=
 # Test processes. Files are kept together, so a fixture of a file is built once.
 WORKERS ?= 2
 
@@ -126,9 +128,9 @@ test: $(READY) ## Every test, the slow ones too
 test-fast: $(READY) ## The tests of a few seconds each
 	$(BIN)/python -m pytest -m "not slow and not e2e and not real"
 
-bench: $(READY) ## Print the tables of speed and accuracy
-	@$(BIN)/python -m benchmarks.real run all
-	@set -e; for script in $$(grep -l "^if __name__" benchmarks/*.py | grep -v pictures); do \
+bench: $(READY) ## Print the tables of speed and accuracy (PEERS=all: every peer, three sizes and seeds, hours)
+	@$(BIN)/python -m benchmarks.accuracy $(if $(PEERS),,--deals 5000 --seeds 1 --without forest --without survival_boost)
+	@set -e; for script in $$(grep -l "^if __name__" benchmarks/*.py | grep -v -e pictures -e accuracy); do \
 	  module=$${script%.py}; module=benchmarks.$${module##*/}; \
 	  echo "== $$module"; $(BIN)/python -m "$$module"; \
 	done

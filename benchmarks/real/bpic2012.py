@@ -12,6 +12,10 @@ The event log of a Dutch lender: 13,087 loan applications, October 2011 to March
 - O_SENT after O_SENT_BACK is a second offer: the deal moves back to "offer sent".
 - W_ items are work done by people: activities, counted when somebody starts on one. Planning (SCHEDULE) is
   done by the system, and the end of a piece of work (COMPLETE) would count it twice.
+- Where the work says how far a deal is and no event of its own does, its start is a stage: filling in what the
+  application lacks, calling about an offer that is out, assessing the papers, calling for missing ones. A
+  lender's seller would have these stages in a CRM. Work that belongs to an earlier stage (a call about the
+  offer while the papers are assessed) moves no deal back.
 - The amount is the one applied for; what was granted is not in the log, so it never changes.
 - Resource 112 is the automatic user and never owns a deal. The owner is the last person who entered an A_
   or O_ event.
@@ -28,7 +32,7 @@ import pandas as pd
 from benchmarks.real.source import raw_file, read_text
 from forecast.tables import Tables
 
-__all__ = ["ACTIVITIES", "adapt", "load"]
+__all__ = ["ACTIVITIES", "OUTCOMES", "adapt", "load"]
 
 NAME: Final = "bpic2012"
 ZONE: Final = "Europe/Amsterdam"
@@ -37,11 +41,16 @@ AUTOMATIC: Final = "112"
 
 _STAGES: Final = (
     # event in the log, stage, kind, label
+    ("A_SUBMITTED", "submitted", "open", "Submitted"),
     ("A_PREACCEPTED", "preaccepted", "open", "Pre-accepted"),
+    ("W_Completeren aanvraag", "completing", "open", "Completing the application"),
     ("A_ACCEPTED", "accepted", "open", "Accepted for assessment"),
     ("A_FINALIZED", "finalized", "open", "Application complete"),
     ("O_SENT", "offer_sent", "open", "Offer sent"),
+    ("W_Nabellen offertes", "following_up", "open", "Calling about the offer"),
     ("O_SENT_BACK", "offer_back", "open", "Offer sent back by the customer"),
+    ("W_Valideren aanvraag", "assessing", "open", "Assessing the papers"),
+    ("W_Nabellen incomplete dossiers", "incomplete", "open", "Calling for missing papers"),
     ("A_APPROVED", "won", "won", "Loan granted"),
     ("A_REGISTERED", "won", "won", "Loan granted"),
     ("A_ACTIVATED", "won", "won", "Loan granted"),
@@ -49,8 +58,13 @@ _STAGES: Final = (
     ("A_CANCELLED", "cancelled", "lost", "Cancelled"),
 )
 _STAGE_OF: Final = {event: stage for event, stage, _, _ in _STAGES}
-_OUTCOMES: Final = frozenset(event for event, _, kind, _ in _STAGES if kind != "open")
-_ECHOES: Final = frozenset({*_OUTCOMES, "O_ACCEPTED", "O_DECLINED", "O_CANCELLED"})
+# The stages from which work leads on to its own; other work moves a deal from any stage.
+_ONLY_FROM: Final[dict[str, frozenset[str]]] = {
+    "completing": frozenset({"preaccepted"}),
+    "following_up": frozenset({"finalized", "offer_sent"}),
+}
+OUTCOMES: Final = frozenset(event for event, _, kind, _ in _STAGES if kind != "open")
+_ECHOES: Final = frozenset({*OUTCOMES, "O_ACCEPTED", "O_DECLINED", "O_CANCELLED"})
 
 # Work item -> (kind, direction). Calls are those the log itself names so ("nabellen" is to call after).
 ACTIVITIES: Final[dict[str, tuple[str, str]]] = {
@@ -69,14 +83,17 @@ def load(folder: Path | None = None) -> Tables:
     return adapt(read_text(raw_file(NAME, "events.csv.gz", folder=folder)))
 
 
-def adapt(log: pd.DataFrame) -> Tables:
-    """Contract tables from the raw log (all cells text, as in the file)."""
+def adapt(log: pd.DataFrame, *, start: str = START) -> Tables:
+    """Contract tables from the raw log (all cells text, as in the file).
+
+    start : the event a deal starts with; A_SUBMITTED puts a stage before the others
+    """
     at = pd.to_datetime(log["timestamp"], format="ISO8601", utc=True).dt.as_unit("us")
     log = log.assign(at=at).sort_values("at", kind="stable", ignore_index=True)
-    started = log.loc[log["activity"] == START].drop_duplicates("case_id")
+    started = log.loc[log["activity"] == start].drop_duplicates("case_id")
     log = log[log["case_id"].isin(started["case_id"])]
     # What is told of a deal ends with its outcome: what follows is book-keeping.
-    ends_at = log.loc[log["activity"].isin(_OUTCOMES)].groupby("case_id")["at"].min()
+    ends_at = log.loc[log["activity"].isin(OUTCOMES)].groupby("case_id")["at"].min()
     ended = log["at"] >= log["case_id"].map(ends_at)
 
     owners = _owner_events(log[~ended])
@@ -100,9 +117,11 @@ def adapt(log: pd.DataFrame) -> Tables:
             "actor": started["resource"],
         }
     )
-    events = pd.concat([_stage_events(log, ended), amounts, owners], ignore_index=True)
+    stages = _stages(start)
+    of_event = {event: stage for event, stage in _STAGE_OF.items() if stage in set(stages["stage"])}
+    events = pd.concat([_stage_events(log, ended, of_event), amounts, owners], ignore_index=True)
     return Tables.from_frames(
-        stages=_stages(),
+        stages=stages,
         deals=deals,
         deal_events=events.sort_values("recorded_at", kind="stable", ignore_index=True),
         activities=_activities(log[~ended]),
@@ -110,17 +129,33 @@ def adapt(log: pd.DataFrame) -> Tables:
     )
 
 
-def _stages() -> pd.DataFrame:
+def _stages(start: str) -> pd.DataFrame:
+    """The stages from the one a deal starts with."""
     frame = pd.DataFrame(_STAGES, columns=["event", "stage", "kind", "label"]).drop_duplicates("stage")
+    frame = frame.iloc[frame["event"].tolist().index(start) :]
     return frame.drop(columns="event").assign(pipeline="loans", position=range(1, len(frame) + 1))
 
 
-def _stage_events(log: pd.DataFrame, ended: pd.Series) -> pd.DataFrame:
+def _stage_events(log: pd.DataFrame, ended: pd.Series, of_event: dict[str, str]) -> pd.DataFrame:
     """Stages while the deal is open, then its first outcome."""
-    outcome = log[log["activity"].isin(_OUTCOMES)].drop_duplicates("case_id")
-    open_stage = log[log["activity"].isin(set(_STAGE_OF) - _OUTCOMES) & ~ended]
+    outcome = log[log["activity"].isin(OUTCOMES)].drop_duplicates("case_id")
+    tells = ~log["activity"].str.startswith("W_") | (log["lifecycle"] == "START")
+    open_stage = log[log["activity"].isin(set(of_event) - OUTCOMES) & tells & ~ended]
+    open_stage = open_stage[_moves(open_stage["case_id"], open_stage["activity"].map(of_event))]
     told = pd.concat([open_stage, outcome])
-    return _events(told, "stage", told["activity"].map(_STAGE_OF))
+    return _events(told, "stage", told["activity"].map(of_event))
+
+
+def _moves(case_id: pd.Series, stage: pd.Series) -> list[bool]:
+    """Whether each event, in order of time, moves its case to another stage; what repeats a stage does not."""
+    now: dict[str, str] = {}
+    moves = []
+    for case, to in zip(case_id, stage, strict=True):
+        allowed = to not in _ONLY_FROM or now.get(case) in _ONLY_FROM[to]
+        moves.append(allowed and now.get(case) != to)
+        if moves[-1]:
+            now[case] = to
+    return moves
 
 
 def _owner_events(log: pd.DataFrame) -> pd.DataFrame:

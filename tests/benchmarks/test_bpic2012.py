@@ -72,14 +72,39 @@ def test_a_case_declined_before_it_was_preaccepted_is_no_deal(tables: Tables) ->
 def test_stages_follow_the_offers_back_and_forth_and_end_with_the_first_outcome(tables: Tables) -> None:
     assert told(tables, "2", "stage") == [
         ("10-01 08:01", "preaccepted"),
+        ("10-01 09:00", "completing"),
         ("10-01 09:10", "accepted"),
         ("10-01 09:20", "finalized"),
         ("10-01 09:20", "offer_sent"),
+        ("10-08 14:00", "following_up"),
         ("10-10 09:00", "offer_back"),
         ("10-11 09:00", "offer_sent"),
         ("10-13 08:37", "won"),
     ]
     assert [stage for _, stage in told(tables, "3", "stage")] == ["preaccepted", "cancelled"]
+
+
+def test_work_of_an_earlier_stage_moves_no_deal_back_and_work_done_again_is_no_move() -> None:
+    """Planned work is none; the offer's call comes while the papers are assessed, and a second assessment."""
+    case = """\
+9,,20000,A_PREACCEPTED,COMPLETE,112,2011-10-01T10:00:00.000+02:00
+9,,20000,O_SENT,COMPLETE,10862,2011-10-02T10:00:00.000+02:00
+9,,20000,W_Valideren aanvraag,SCHEDULE,112,2011-10-03T10:00:00.000+02:00
+9,,20000,W_Valideren aanvraag,START,10862,2011-10-04T10:00:00.000+02:00
+9,,20000,W_Nabellen offertes,START,10862,2011-10-05T10:00:00.000+02:00
+9,,20000,W_Completeren aanvraag,START,10862,2011-10-05T11:00:00.000+02:00
+9,,20000,W_Valideren aanvraag,START,10862,2011-10-06T10:00:00.000+02:00
+9,,20000,W_Nabellen incomplete dossiers,START,10862,2011-10-07T10:00:00.000+02:00
+9,,20000,W_Valideren aanvraag,START,10862,2011-10-08T10:00:00.000+02:00
+"""
+    stages = told(bpic2012.adapt(log(LOG + case)), "9", "stage")
+    assert [(day[:5], stage) for day, stage in stages] == [
+        ("10-01", "preaccepted"),
+        ("10-02", "offer_sent"),
+        ("10-04", "assessing"),
+        ("10-07", "incomplete"),
+        ("10-08", "assessing"),
+    ]
 
 
 def test_amsterdam_time_becomes_utc_in_summer_and_in_winter(tables: Tables) -> None:
