@@ -24,9 +24,9 @@ def quarters(drift_a_year: float, scatter: float, seed: int) -> tuple[np.ndarray
 
 
 def test_a_clear_drift_is_followed_to_the_as_of_moment() -> None:
-    shifts = [fit_level(*quarters(0.5, 0.05, seed), looks=1.0).shift for seed in range(30)]
-    # A year and a half from the middle of the years, and half a quarter ahead: 0.5 * (1.375 + 0.125 + 0.125).
-    assert np.mean([won for won, _ in shifts]) == pytest.approx(0.5 * 1.625, abs=0.05)
+    shifts = [fit_level(*quarters(0.3, 0.05, seed), looks=1.0).shift for seed in range(30)]
+    # A year and a half from the middle of the years, and half a quarter ahead: 0.3 * (1.375 + 0.125 + 0.125).
+    assert np.mean([won for won, _ in shifts]) == pytest.approx(0.3 * 1.625, abs=0.04)
     assert np.abs(np.mean([lost for _, lost in shifts])) < 0.02
 
 

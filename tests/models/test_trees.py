@@ -89,9 +89,8 @@ def test_a_group_without_trees_adds_nothing() -> None:
 
 
 def test_a_tree_of_one_leaf_is_a_constant() -> None:
-    nothing = np.empty(0)
-    leaf = Tree(nothing.astype(int), nothing, (), nothing.astype(bool), nothing.astype(int), nothing.astype(int),
-                np.array([0.7]), np.array([10.0]))  # fmt: skip
+    nothing, nowhere, never = np.empty(0), np.empty(0, int), np.empty(0, bool)
+    leaf = Tree(nowhere, nothing, (), never, nowhere, nowhere, np.array([0.7]), np.array([10.0]))
     forest = Forest(FEATURES, ((leaf,),))
     np.testing.assert_array_equal(forest.predict(np.zeros((3, 4))), np.full((3, 1), 0.7))
     assert forest.means.tolist() == [0.7]

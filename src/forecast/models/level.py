@@ -9,8 +9,8 @@ logarithm of their ratio is what is left of that quarter. Three explanations com
     walk       they wander, so the newest say most
 
 Each is believed as far as the data make it likely (a dozen quarters seldom settle it), and the mean of what
-they say of the as-of moment, for a trend half a quarter on, is added to the log hazards of the cause. One number
-per cause keeps the curves coherent.
+they say of the as-of moment, for a trend half a quarter on, is added to the log hazards of the cause: one
+number per cause, which keeps the curves coherent.
 
 Source: Gaussian regression with correlated errors (kriging, local level model); averaged over models with
 weights by BIC (Raftery 1995).
