@@ -24,6 +24,7 @@ from forecast.models.fitted import FittedModels, Grades, Rung
 from forecast.models.hazard import OutcomeModel, Survival, outcome_log_score
 from forecast.models.incidence import HORIZON_CAP_DAYS
 from forecast.models.linear import LinearHazard, choose_knots, fit_linear
+from forecast.models.origins import cheap_refits
 from forecast.models.season import Season, fit_season
 from forecast.models.settings import FitSettings
 from forecast.models.shock import Shock, estimate_shock
@@ -121,7 +122,17 @@ def _fit_models(history: History, until: pd.Timestamp, settings: FitSettings, sa
         settings=settings.to_json(),
     )
     say("measuring how sure this is", 0.95)
-    shock = estimate_shock(draft, history, records, until_us)
+    refit = cheap_refits(
+        rows.landmarks,
+        rows.features,
+        use,
+        seasons,
+        history.stages,
+        linear=outcome.name != StageCells.name,
+        min_closed_deals=settings.min_closed_deals,
+        seed=settings.seed,
+    )
+    shock = estimate_shock(draft, history, records, until_us, refit)
     fitted = replace(draft, shock=shock, grades=_grades(draft, history, landmarks, until_us))
     say("done", 1.0)
     return fitted
