@@ -1,12 +1,13 @@
 """What could have been forecast earlier: cheap models that learnt only what was recorded before an origin.
 
-How sure a forecast is shows in how former ones did. Errors of models on quarters they were trained on are too small,
-so for each past quarter the outcome model is fitted again on the landmarks before it, seen as somebody standing
-there saw them: a deal decided later was still open. One rung and one ridge stand for the whole ladder, and a few
-thousand landmarks for all: the error of a quarter's total is moved by neither, and eight fits cost seconds.
+How sure a forecast is shows in how former ones did. Errors of models on quarters they were trained on are too
+small, so for each past quarter the outcome model is fitted again on the landmarks before it, seen as somebody
+standing there saw them: a deal decided later was still open. One rung and one ridge stand for the whole
+ladder, and a few thousand landmarks for all: the error of a quarter's total is moved by neither, and eight
+fits cost seconds.
 
-The calendar profile is taken as it is known at the end. It has a free level for every quarter, so it holds nothing
-of how good a quarter was.
+The calendar profile is taken as it is known at the end. It has a free level for every quarter, so it holds
+nothing of how good a quarter was.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 """How much a whole quarter goes better or worse than its deals one by one would suggest.
 
-Deals are independent only given what they share: the economy, a price change, a sales director who left. For each
-of the last quarters a model that learnt only what was recorded before it (see `origins`) says how many of the
-deals then open it will win; that is set against the wins that came. What is left after the chance of single deals
-is the shared shock, together with what such a model does not know about its own level. A few quarters say
-little about it, so the estimate is drawn to 0.15 with the weight of four quarters, and its tails are those of a
-t-distribution (see `spread`).
+Deals are independent only given what they share: the economy, a price change, a sales director who left. For
+each of the last quarters a model that learnt only what was recorded before it (see `origins`) says how many
+of the deals then open it will win; that is set against the wins that came. What is left after the chance of
+single deals is the shared shock, together with what such a model does not know about its own level. It is
+read as a change u of the log-hazard, which moves the wins expected, sum of 1 - (1 - p)^exp(u), by -sum (1 -
+p) log(1 - p) at u = 0. A few quarters say little about it, so the estimate is drawn to 0.15 with the weight
+of four quarters, and its tails are those of a t-distribution (see `spread`).
 """
 
 from __future__ import annotations
@@ -81,8 +82,11 @@ def estimate_shock(
         if expected <= 0.0:
             continue
         came = np.isin(deal, won_deal[(won_at >= start_us) & (won_at < end_us)]).sum()
-        errors.append(float(came) / expected - 1.0)
-        chances.append(max(float((chance * (1.0 - chance)).sum()) / expected**2, 1e-9))
+        # Wins answer a shock of the hazard less than fully: a deal that is nearly sure cannot get surer.
+        sure = np.minimum(chance, 1.0 - 1e-9)
+        moved = float((-(1.0 - sure) * np.log1p(-sure)).sum())
+        errors.append((float(came) - expected) / moved)
+        chances.append(max(float((chance * (1.0 - chance)).sum()) / moved**2, 1e-9))
     spread = shrunk_spread(
         np.array(errors), np.array(chances), prior_sd=_PRIOR_SD, prior_quarters=_PRIOR_QUARTERS
     )
