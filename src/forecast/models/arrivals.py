@@ -29,9 +29,10 @@ __all__ = ["ArrivalModel", "Group", "fit_arrivals"]
 
 _WEEKS: Final = 52  # deals created this recently tell the sources
 _OWNER_WEEKS: Final = 26  # and these tell whose they will be
-_PRIOR_EVENTS: Final = 2.0  # closings of the average deal that a bin of a motion is diluted with
+_PRIOR_EVENTS: Final = 0.5  # closings that a bin is diluted with
 _PRIOR_LEVEL: Final = 20.0  # closings of its motion that the speed of a source is diluted with
 _PRIOR_DEALS: Final = 10.0  # deals of all motions that owners and amounts of one motion are diluted with
+_QUICK_DAYS: Final = 92.0  # a quarter: what is created and won inside one is won this fast
 _LEAST_CREATED: Final = 20  # rarer sources of a motion are one group
 _MOST_SOURCES: Final = 12
 
@@ -220,10 +221,10 @@ def fit_arrivals(
         owner_share /= owner_share.sum(axis=1, keepdims=True)
 
     won = fresh.cause == WON
+    quick = won & (fresh.duration_days <= _QUICK_DAYS)
     amount = history.amount(deal, np.full(len(deal), until_us))
-    counted = won if (amount[won] > 0).any() else np.ones(len(deal), dtype=bool)  # before the first win: all
-    means, spreads = _amounts(amount[counted], motion[counted], group[counted], motion_of)
-    wins = float(won.sum())
+    means, spreads = _amounts(amount, won, quick, motion, group, motion_of)
+    wins, created = float(won.sum()), float(recent.sum())
     return ArrivalModel(
         bins=bins,
         creation=fit_creation(history, born_us, motion, history.columns.account[deal], until_us),
@@ -236,8 +237,8 @@ def fit_arrivals(
         log_hazard=log_hazard,
         amount_mean=means,
         amount_cv=spreads,
-        # Known from n wins: the speed to 1 / n, the mean amount to cv^2 / n.
-        level_sd=float(np.sqrt((1.0 + spreads.max(initial=0.0) ** 2) / (wins + 1.0))),
+        # Known from n wins: the speed to 1 / n, the mean amount to cv^2 / n; from so many deals: their rate.
+        level_sd=float(np.sqrt((1.0 + spreads.max(initial=0.0) ** 2) / (wins + 1.0) + 1.0 / (created + 1.0))),
     )
 
 
@@ -273,43 +274,73 @@ def _hazards(
     seasons: tuple[Season, Season],
     fallback: Floats,
 ) -> Floats:
-    """(G, 2, J) hazards by age: shapes by motion, drawn to the fallback where it has few events, times the
+    """(G, 2, J) hazards by age: the company's drawn to the fallback, a motion's to the company's, times the
     level of the source."""
     found = np.tile(np.exp(fallback), (len(motion_of), 1, 1))
     if not fresh.cause.any():
         return found  # without any closing in the data, waiting proves nothing (see cells.py)
+    bin_of_end = bins.of(fresh.duration_days)
     for k, (kind, season) in enumerate(zip((WON, LOST), seasons, strict=True)):
         exposure = exposures(bins, season, fresh.born_us, fresh.duration_days)
         ended = fresh.cause == kind
-        bin_of_end = bins.of(fresh.duration_days)
+
+        def events(rows: Any, ended: Any = ended) -> Floats:
+            counts = np.bincount(bin_of_end[rows & ended], minlength=len(bins))
+            return counts[: len(bins)].astype(np.float64)
+
+        everybody = np.ones(len(ended), dtype=bool)
+        company = _by_age(events(everybody), exposure.sum(axis=0), np.exp(fallback[k]))
         for m in range(motions):
             mine = motion == m
-            at_risk = exposure[mine].sum(axis=0)
-            events = np.bincount(bin_of_end[mine & ended], minlength=len(bins))[: len(bins)]
-            # First the level of the whole motion, then the shape bin by bin.
-            hazard = np.exp(fallback[k])
-            level = (events.sum() + _PRIOR_EVENTS) / (at_risk @ hazard + _PRIOR_EVENTS)
-            centre = hazard * level
-            hazard = (events + _PRIOR_EVENTS) / (at_risk + _PRIOR_EVENTS / centre)
+            hazard = _by_age(events(mine), exposure[mine].sum(axis=0), company)
             for g in np.flatnonzero(motion_of == m):
                 ours = group == g
                 expected = float((exposure[ours] @ hazard).sum())
-                level = (float((ours & ended).sum()) + _PRIOR_LEVEL) / (expected + _PRIOR_LEVEL)
+                level = (float(events(ours).sum()) + _PRIOR_LEVEL) / (expected + _PRIOR_LEVEL)
                 found[g, k] = hazard * level
     return found
 
 
-def _amounts(amount: Floats, motion: Ints, group: Ints, motion_of: Ints) -> tuple[Floats, Floats]:
-    """(G,) mean and coefficient of variation of won amounts, drawn to the motion's, those to the company's."""
+def _by_age(events: Floats, at_risk: Floats, centre: Floats) -> Floats:
+    """(J,) hazards drawn to those of `centre`: first their level, then the shape bin by bin.
+
+    The dilution adds no events: what it puts into one bin it takes from the others. A fresh deal is not won on
+    its first day, and two borrowed wins there would count in every coming quarter.
+    """
+    level = (float(events.sum()) + _PRIOR_EVENTS) / (float(at_risk @ centre) + _PRIOR_EVENTS)
+    centre = centre * level
+    hazard = (events + _PRIOR_EVENTS) / (at_risk + _PRIOR_EVENTS / centre)
+    scale: Floats = hazard * float(at_risk @ centre) / max(float(at_risk @ hazard), 1e-12)
+    return scale
+
+
+def _amounts(
+    amount: Floats, won: Any, quick: Any, motion: Ints, group: Ints, motion_of: Ints
+) -> tuple[Floats, Floats]:
+    """(G,) mean and coefficient of variation of won amounts in the reporting currency.
+
+    amount : (n,) of all deals; won, quick : (n,) whether won, and won as fast as a period asks for
+
+    Far more deals are created than won, so the mean of the created ones is known well; what is left to learn from
+    few wins is the ratio of won to created amounts, which differs less between groups. Large deals take longer:
+    quick wins tell what those of a period are like, drawn to all wins.
+    """
     usable = np.isfinite(amount) & (amount > 0)
     size = len(motion_of)
     if not usable.any():
         return np.zeros(size), np.ones(size)
     amount, motion, group = amount[usable], motion[usable], group[usable]
-    company = float(amount.mean()), float(amount.std() / amount.mean())
+    won, quick = won[usable], quick[usable]
+    company = _drawn_to((float(amount.mean()), float(amount.std() / amount.mean())), amount)
     by_motion = [_drawn_to(company, amount[motion == m]) for m in range(int(motion_of.max()) + 1)]
-    found = np.array([_drawn_to(by_motion[m], amount[group == g]) for g, m in enumerate(motion_of)])
-    return found[:, 0], found[:, 1]
+    created = np.array([_drawn_to(by_motion[m], amount[group == g]) for g, m in enumerate(motion_of)])
+    relative = amount / created[group, 0]
+    overall = _drawn_to((1.0, created[:, 1].mean()), relative[won])
+    ratio = np.empty((size, 2))
+    for g, m in enumerate(motion_of):
+        of_motion = _drawn_to(overall, relative[quick & (motion == m)])
+        ratio[g] = _drawn_to(of_motion, relative[quick & (group == g)])
+    return created[:, 0] * ratio[:, 0], ratio[:, 1]
 
 
 def _drawn_to(prior: tuple[float, float], amount: Floats) -> tuple[float, float]:

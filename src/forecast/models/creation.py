@@ -2,9 +2,9 @@
 
 *Rate.* The number of deals created in a week is Poisson with mean exp(level + slope x years + effect of the
 month), fitted to all weeks so far, older ones with less weight (half after a year); slope and months are
-shrunk to none. Four forms compete (with and without slope, with and without months) by what they would have
-said about the last quarters; the simplest, the plain mean of the last 52 weeks, stands unless another was
-clearly nearer.
+shrunk to none. The plain mean of the last 52 weeks takes its place where there is less than a year to learn
+from, or where it would clearly have been nearer to the last quarters: by more than two units of
+log-likelihood.
 
 *After wins.* A contract won today is renewed next year. Deals of a motion are created in an account at
 
@@ -39,7 +39,8 @@ __all__ = ["Clock", "Creation", "Rate", "Wins", "fit_creation"]
 _WEEK_US: Final = 7 * DAY_US
 _PLAIN_WEEKS: Final = 52
 _HALF_LIFE_WEEKS: Final = 52.0
-_LEAST_WEEKS: Final = 26  # fewer, and nothing but the plain mean is tried
+_LEAST_WEEKS: Final = 52  # fewer, and nothing but the plain mean is tried
+_FIRST_WEEKS: Final = 26  # quarters this early in the data tell nothing about how well they were foretold
 _SLOPE_SD: Final = 0.3  # of the log-rate per year, before any data
 _MONTH_SD: Final = 0.2
 _PRIOR_SD: Final = 0.10  # between quarters, before any data; see `spread`
@@ -49,7 +50,8 @@ _DELAY_EDGES: Final = np.concatenate((np.arange(0.0, 450.0, 15.0), np.arange(450
 _FOLLOWING: Final = 0.5  # share of a motion's deals that must follow a win in their account
 _LEAST_CREATED: Final = 20
 _ROUNDS: Final = 30
-_FORMS: Final = ((False, False), (True, False), (False, True), (True, True))  # slope, months
+_CLEARLY: Final = 2.0  # units of log-likelihood
+_PRIOR_LEVEL: Final = 5.0  # and by as many the level of the last year is drawn to that of all years
 _PRIOR_CREATED: Final = 0.2  # creations that a bin of the clock is diluted with
 
 
@@ -71,7 +73,8 @@ class Rate:
     def expected(self, start_us: Ints, end_us: Ints) -> Floats:
         """(W,) deals created in short spans [start, end), taken at their middles."""
         middle_us = (start_us + end_us) // 2
-        years = (middle_us - self.at_us) / DAY_US / 365.25
+        # A trend is not trusted for longer than a year beyond what was seen.
+        years = np.minimum((middle_us - self.at_us) / DAY_US / 365.25, 1.0)
         return (
             self.per_week
             * np.exp(self.slope * years + self.months[_month(middle_us)])
@@ -223,7 +226,7 @@ def fit_creation(history: History, born_us: Ints, motion: Ints, account: Ints, u
     first_us = int(born_us.min(initial=until_us))
     wins = Wins.before(history, until_us)
     accounts = len(np.unique(account[account >= 0]))
-    quarters = past_quarters(first_us + _LEAST_WEEKS * _WEEK_US, until_us)
+    quarters = past_quarters(first_us + _FIRST_WEEKS * _WEEK_US, until_us)
     rates: list[Rate] = []
     clocks: list[Clock | None] = []
     came = np.zeros(len(quarters))
@@ -232,16 +235,15 @@ def fit_creation(history: History, born_us: Ints, motion: Ints, account: Ints, u
         births = _Births(np.sort(born_us[motion == m]), first_us)
         children = _Children.of(account[motion == m], born_us[motion == m], wins, accounts)
         seen = np.array([births.between(q.start_us, q.end_us) for q in quarters], dtype=np.float64)
-        form, best = _FORMS[0], _foretold(births.quarter, quarters, *_FORMS[0])
-        for other in _FORMS[1:]:
-            said = _foretold(births.quarter, quarters, *other)
-            if _clearly_better(said, best, seen):
-                form, best = other, said
-        rates.append(births.rate(until_us, *form))
+        best = _foretold(births.quarter, quarters, False)
+        plain = _gain(_foretold(births.quarter, quarters, True), best, seen) > _CLEARLY
+        if plain:
+            best = _foretold(births.quarter, quarters, True)
+        rates.append(births.rate(until_us, plain))
         clocks.append(None)
         if len(births) >= _LEAST_CREATED and children.following >= _FOLLOWING * len(births):
             said = _foretold(children.quarter, quarters, wins)
-            if _clearly_better(said, best, seen):
+            if _gain(said, best, seen) > 0.0:
                 best = said
                 clocks[m] = children.clock(wins, until_us)
         came += seen
@@ -254,12 +256,9 @@ def fit_creation(history: History, born_us: Ints, motion: Ints, account: Ints, u
     return Creation(tuple(rates), tuple(clocks), spread)
 
 
-def _clearly_better(said: Floats, best: Floats, seen: Floats) -> bool:
-    """Whether numbers were nearer in Poisson log-likelihood by more than one standard error over quarters."""
-    if len(seen) < 2:
-        return False
-    gain = seen * np.log(said / best) - (said - best)
-    return bool(gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)))
+def _gain(said: Floats, best: Floats, seen: Floats) -> float:
+    """How much more likely all quarters were by what `said` foretold than by `best`, Poisson log-likelihood."""
+    return float((seen * np.log(said / best) - (said - best)).sum())
 
 
 def _foretold(say: Callable[..., float], quarters: list[Period], *how: Any) -> Floats:
@@ -289,21 +288,21 @@ class _Births:
         low, high = np.searchsorted(self.at_us, (start_us, end_us))
         return int(high - low)
 
-    def quarter(self, start_us: int, end_us: int, slope: bool, months: bool) -> float:
+    def quarter(self, start_us: int, end_us: int, plain: bool) -> float:
         """Deals that a rate learnt before `start` expected in [start, end)."""
         edges = np.append(np.arange(start_us, end_us, _WEEK_US), end_us)
-        return float(self.rate(start_us, slope, months).expected(edges[:-1], edges[1:]).sum())
+        return float(self.rate(start_us, plain).expected(edges[:-1], edges[1:]).sum())
 
-    def rate(self, until_us: int, slope: bool, months: bool) -> Rate:
-        """The rate as learnt from deals created before `until_us`."""
-        return _fit_rate(self, until_us, slope, months)
+    def rate(self, until_us: int, plain: bool) -> Rate:
+        """The rate as learnt from deals created before `until_us`; plain is the mean of a year."""
+        return _fit_rate(self, until_us, plain)
 
 
-def _fit_rate(births: _Births, until_us: int, slope: bool, months: bool) -> Rate:
+def _fit_rate(births: _Births, until_us: int, plain: bool) -> Rate:
     first_us = births.first_us
     weeks = max((until_us - first_us) // _WEEK_US, 0)
     none = np.zeros(12)
-    if weeks < _LEAST_WEEKS or not (slope or months):
+    if plain or weeks < _LEAST_WEEKS:
         span_us = min(max(until_us - first_us, _WEEK_US), _PLAIN_WEEKS * _WEEK_US)
         # Before data there is no rate to speak of: one week is the least that is divided by.
         return Rate(until_us, births.between(until_us - span_us, until_us) / (span_us / _WEEK_US), 0.0, none)
@@ -313,7 +312,7 @@ def _fit_rate(births: _Births, until_us: int, slope: bool, months: bool) -> Rate
     years = (middle_us - until_us) / DAY_US / 365.25
     weight = 0.5 ** ((until_us - middle_us) / _WEEK_US / _HALF_LIFE_WEEKS)
     in_month = (_month(middle_us)[:, None] == np.arange(12)).astype(np.float64)
-    design = np.hstack((np.ones((weeks, 1)), years[:, None] * slope, in_month * months))
+    design = np.hstack((np.ones((weeks, 1)), years[:, None], in_month))
     precision = np.concatenate(([1e-6, 1.0 / _SLOPE_SD**2], np.full(12, 1.0 / _MONTH_SD**2)))
     beta = np.zeros(14)
     beta[0] = np.log(max(float(weight @ count), 0.5) / float(weight.sum()))
@@ -395,4 +394,9 @@ def _fit_clock(children: _Children, wins: Wins, until_us: int) -> Clock:
         rate = np.where(at_risk > 0, (caused + _PRIOR_CREATED) / (at_risk + _PRIOR_CREATED / mean), 0.0)
         # The dilution smooths the clock; it adds no deals.
         rate *= float(caused.sum()) / max(float(rate @ at_risk), 1e-12)
-    return Clock(rate, background)
+    # What a win is followed by changes over the years: the level is that of the last one.
+    since_us = until_us - round(days * DAY_US)
+    passed = Clock(rate, 0.0).per_win(wins, since_us, until_us)
+    lately = float(np.where(wins.at_us < until_us, passed, 0.0).sum())
+    came = float(len(recent)) - background * days
+    return Clock(rate * (came + _PRIOR_LEVEL) / (lately + _PRIOR_LEVEL), background)
