@@ -22,7 +22,11 @@ ORIGIN_US = as_of_us(pd.Timestamp("2025-04-01", tz="UTC"))
 def test_what_ended_later_was_open_at_the_origin() -> None:
     days = np.array([0, 12, 28, 60])
     marks = Landmarks(
-        np.arange(4), days * DAY_US, np.array([10.0, 30.0, 2.0, 5.0]), np.array([1, 1, 2, 1], np.int8), np.ones(4)
+        np.arange(4),
+        days * DAY_US,
+        np.array([10.0, 30.0, 2.0, 5.0]),
+        np.array([1, 1, 2, 1], np.int8),
+        np.ones(4),
     )
     seen = censored_at(marks, 30 * DAY_US)
     assert seen.deal.tolist() == [0, 1, 2]  # the last one had not been laid
@@ -81,7 +85,9 @@ def test_past_quarters_are_complete_and_inside_the_data() -> None:
     assert len(past_quarters(0, END_US, most=3)) == 3
 
 
-def test_a_company_that_swings_shows_a_larger_shock(sample_history: History, sample_models: FittedModels) -> None:
+def test_a_company_that_swings_shows_a_larger_shock(
+    sample_history: History, sample_models: FittedModels
+) -> None:
     """Quarters that came as foretold shrink the prior, quarters that came otherwise enlarge it."""
     records = DatedRecords.of(sample_history)
     marks = make_landmarks(sample_history, until_us=END_US).thin(6_000, np.random.default_rng(0))

@@ -307,6 +307,8 @@ def _by_age(events: Floats, at_risk: Floats, centre: Floats) -> Floats:
     The dilution adds no events: what it puts into one bin it takes from the others. A fresh deal is not won on
     its first day, and two borrowed wins there would count in every coming quarter.
     """
+    if not at_risk.any():
+        return centre
     level = (float(events.sum()) + _PRIOR_EVENTS) / (float(at_risk @ centre) + _PRIOR_EVENTS)
     centre = centre * level
     hazard = (events + _PRIOR_EVENTS) / (at_risk + _PRIOR_EVENTS / centre)
@@ -321,9 +323,9 @@ def _amounts(
 
     amount : (n,) of all deals; won, quick : (n,) whether won, and won as fast as a period asks for
 
-    Far more deals are created than won, so the mean of the created ones is known well; what is left to learn from
-    few wins is the ratio of won to created amounts, which differs less between groups. Large deals take longer:
-    quick wins tell what those of a period are like, drawn to all wins.
+    Far more deals are created than won, so the mean of the created ones is known well; what is left to learn
+    from few wins is the ratio of won to created amounts, which differs less between groups. Large deals take
+    longer: quick wins tell what those of a period are like, drawn to all wins.
     """
     usable = np.isfinite(amount) & (amount > 0)
     size = len(motion_of)

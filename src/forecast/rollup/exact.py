@@ -84,7 +84,8 @@ def exact_total(
     top = amounts.max(axis=1, initial=0.0).sum() + number @ mean + _FAR * np.sqrt(spread)
     if top <= 0:
         return Total(1.0, np.array([1.0]), 0.0)
-    step = top / (_POINTS - 1)
+    # Rounded up, the largest total lies half a step a deal beyond the top; it must not come back at 0.
+    step = top / (_POINTS - 1 - len(deals))
 
     rate = win_rates(deals["won_in_period"].to_numpy(), factors)
     transform = np.ones((_SHOCKS, _POINTS // 2 + 1), dtype=np.complex128)
