@@ -117,6 +117,7 @@ def test_a_young_company_is_less_sure(sample_models: FittedModels, sample_histor
 def test_over_many_quarters_as_many_deals_come_as_were_foretold() -> None:
     """Five companies, eight quarters each: deals created, by the wins before them and by their rate."""
     foretold, came = [], []
+    wins, won = 0.0, 0
     for seed in range(41, 46):
         company = simulate(deals=4000, seed=seed)
         history = History.from_tables(company.tables)
@@ -133,8 +134,15 @@ def test_over_many_quarters_as_many_deals_come_as_were_foretold() -> None:
             motion = np.bincount(history.columns.motion[inside], minlength=len(model.motions))
             foretold.append(number.sum(axis=1))
             came.append(motion)
+            rows = model.expected(history, period.start_us, period.start_us, period.end_us, FLAT)
+            wins += rows["deals"].sum()
+            booked = history.booked(period.end_us, period.start_us, period.end_us)["deal_id"]
+            won += inside[history.index_of(booked.to_numpy(object))].sum()
     total, seen = np.array(foretold), np.array(came)
     assert total.sum() / seen.sum() == pytest.approx(1.0, abs=0.03)
+    # Even without a season the level is that of deals created and won in one quarter.
+    assert won > 800
+    assert wins / won == pytest.approx(1.0, abs=0.12)
     renewal = model.motions.index("renewal")
     # To end with the very number of deals asked for, the simulator leaves out some that would follow wins, more
     # of them as years pass: what a year of wins was followed by is a little more than what comes.

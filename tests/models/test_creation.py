@@ -179,7 +179,7 @@ def test_wins_still_to_come_are_followed_too() -> None:
     assert later == pytest.approx(2 * 0.3 * 30, rel=0.01)
 
 
-def test_renewals_of_the_simulator_are_foretold_by_their_wins(sample_models: FittedModels) -> None:
+def test_new_business_of_the_simulator_follows_no_clock(sample_models: FittedModels) -> None:
     arrivals = sample_models.arrivals
     for motion, clock in zip(arrivals.motions, arrivals.creation.clocks, strict=True):
         if motion == "new":

@@ -23,7 +23,8 @@ from forecast.models.bins import Bins, exposures
 from forecast.models.creation import Creation, fit_creation
 from forecast.models.incidence import HORIZON_CAP_DAYS, Cells
 from forecast.models.season import Season
-from forecast.periods import DAY_US
+from forecast.models.shock import past_quarters
+from forecast.periods import DAY_US, Period
 
 __all__ = ["ArrivalModel", "Group", "fit_arrivals"]
 
@@ -87,21 +88,11 @@ class ArrivalModel:
         Columns owner_id, motion, source (None for rare ones), deals (expected number), amount_mean, amount_cv;
         one row per owner and group.
         """
-        edges = np.append(np.arange(as_of_us, end_us, 7 * DAY_US), max(end_us, as_of_us))
-        begin_us, stop_us = edges[:-1], edges[1:]
+        edges = _weeks(as_of_us, end_us)
         created, inherited = self.creation.expected(
-            history, as_of_us, begin_us, stop_us, len(self.owners) - 1
+            history, as_of_us, edges[:-1], edges[1:], len(self.owners) - 1
         )
-        # Deals of one week are taken at the middle of it.
-        middle_us = (begin_us + stop_us) // 2
-        chance = np.zeros((len(self.groups), len(middle_us)))
-        for week, moment in enumerate(middle_us.tolist()):
-            start, end = (start_us - moment) / DAY_US, (end_us - moment) / DAY_US
-            if not 0 < end <= HORIZON_CAP_DAYS or not len(self.groups):
-                continue
-            marks = np.array([m for m in (start, end) if m > 0])
-            cells = Cells.at(moment, self.bins, seasons, marks_days=marks, until_days=end)
-            chance[:, week] = cells.curves(self.log_hazard).won_between(max(start, 0.0), end)
+        chance = _chances(self.log_hazard, self.bins, seasons, edges, start_us, end_us)
         wins = self.share * (created[self.motion_of] * chance).sum(axis=1)
         deals = wins[:, None] * self._owner_shares(created, inherited)[self.motion_of]
         group, owner = np.nonzero(deals > 0)
@@ -207,6 +198,8 @@ def fit_arrivals(
     cause[closings.deal[first]] = closings.kind[first]
     fresh = _Fresh(born_us, np.maximum(ended_us[deal] - born_us, 0) / DAY_US, cause[deal])
     log_hazard = np.log(_hazards(fresh, motion, group, motion_of, len(motions), bins, seasons, fallback))
+    quarters = past_quarters(int(born_us.min(initial=until_us)), until_us)
+    log_hazard[:, 0] += _level(fresh, group, motion_of, bins, seasons, log_hazard, quarters)[:, None]
 
     owner_texts = history.vocabulary("owner_id").texts
     owner = history.owner(deal, np.full(len(deal), until_us))
@@ -299,6 +292,64 @@ def _hazards(
                 level = (float(events(ours).sum()) + _PRIOR_LEVEL) / (expected + _PRIOR_LEVEL)
                 found[g, k] = hazard * level
     return found
+
+
+def _level(
+    fresh: _Fresh,
+    group: Ints,
+    motion_of: Ints,
+    bins: Bins,
+    seasons: tuple[Season, Season],
+    log_hazard: Floats,
+    quarters: list[Period],
+) -> Floats:
+    """(G,) log of how much more, or less, than foretold was won of deals created in the same quarter.
+
+    Hazards by age and season are right on average over all deals; those created inside a quarter meet its end
+    young, and what age and season do together need not be their product. So the level is that of the very
+    question asked: created and won in one quarter, of each motion, drawn to all motions and these to none.
+    """
+    ended_us = fresh.born_us + (fresh.duration_days * DAY_US).astype(np.int64)
+    won, expected = np.zeros(len(motion_of)), np.zeros(len(motion_of))
+    for quarter in quarters:
+        inside = (fresh.born_us >= quarter.start_us) & (fresh.born_us < quarter.end_us)
+        wins = inside & (fresh.cause == WON) & (ended_us < quarter.end_us)
+        won += np.bincount(group[wins], minlength=len(won))
+        edges = _weeks(quarter.start_us, quarter.end_us)
+        week = np.searchsorted(edges, fresh.born_us[inside], side="right") - 1
+        created = np.zeros((len(won), len(edges) - 1))
+        np.add.at(created, (group[inside], week), 1.0)
+        chance = _chances(log_hazard, bins, seasons, edges, quarter.start_us, quarter.end_us)
+        expected += (created * chance).sum(axis=1)
+    overall = (won.sum() + _PRIOR_LEVEL) / (expected.sum() + _PRIOR_LEVEL)
+    mine, theirs = np.bincount(motion_of, won), np.bincount(motion_of, expected)
+    level: Floats = np.log((mine + _PRIOR_LEVEL * overall) / (theirs + _PRIOR_LEVEL))[motion_of]
+    return level
+
+
+def _weeks(start_us: int, end_us: int) -> Ints:
+    """Edges of the weeks of a span, the last one cut short; one edge for no span at all."""
+    return np.append(np.arange(start_us, end_us, 7 * DAY_US), max(end_us, start_us))
+
+
+def _chances(
+    log_hazard: Floats,
+    bins: Bins,
+    seasons: tuple[Season, Season],
+    edges_us: Ints,
+    start_us: int,
+    end_us: int,
+) -> Floats:
+    """(G, W) chance that a deal created in each week, taken at its middle, is won in [start, end)."""
+    chance = np.zeros((len(log_hazard), len(edges_us) - 1))
+    for week, moment in enumerate(((edges_us[:-1] + edges_us[1:]) // 2).tolist()):
+        start, end = (start_us - moment) / DAY_US, (end_us - moment) / DAY_US
+        if not 0 < end <= HORIZON_CAP_DAYS or not len(log_hazard):
+            continue
+        marks = np.array([m for m in (start, end) if m > 0])
+        cells = Cells.at(moment, bins, seasons, marks_days=marks, until_days=end)
+        chance[:, week] = cells.curves(log_hazard).won_between(max(start, 0.0), end)
+    return chance
 
 
 def _by_age(events: Floats, at_risk: Floats, centre: Floats) -> Floats:
