@@ -36,9 +36,7 @@ def test_owners_and_sources_add_up_to_the_motion(
     assert_allclose(shares, 1.0)
     # The same without owners: each week's deals of a group, times the chance of a deal created in its middle.
     edges = np.append(np.arange(at_us, period.end_us, 7 * DAY_US), period.end_us)
-    created, _ = arrivals.creation.expected(
-        sample_history, at_us, edges[:-1], edges[1:], len(arrivals.owners) - 1
-    )
+    created, _ = arrivals.creation.expected(sample_history, at_us, edges[:-1], edges[1:], arrivals.owners)
     for m, motion in enumerate(arrivals.motions):
         wins = 0.0
         for week, middle in enumerate(((edges[:-1] + edges[1:]) // 2).tolist()):
@@ -126,9 +124,7 @@ def test_over_many_quarters_as_many_deals_come_as_were_foretold() -> None:
             period = Period.parse(label)
             model = fit_arrivals(history, period.start_us, bins, FLAT, np.full((2, len(bins)), -5.0))
             edges = np.append(np.arange(period.start_us, period.end_us, 7 * DAY_US), period.end_us)
-            number, _ = model.creation.expected(
-                history, period.start_us, edges[:-1], edges[1:], len(model.owners) - 1
-            )
+            number, _ = model.creation.expected(history, period.start_us, edges[:-1], edges[1:], model.owners)
             born = history.known_from_us()
             inside = (born >= period.start_us) & (born < period.end_us)
             motion = np.bincount(history.columns.motion[inside], minlength=len(model.motions))

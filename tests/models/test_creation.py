@@ -151,12 +151,18 @@ def test_a_win_foretells_its_renewal_and_its_owner() -> None:
     history = company(events, {"d1": ("a", "new"), "d2": ("b", "new")})
     edges = np.concatenate((np.arange(0.0, 450.0, 15.0), np.arange(450.0, 1201.0, 30.0)))
     rate = np.where((edges[:-1] >= 270) & (edges[1:] <= 300), 0.6 / 30, 0.0)
-    creation = Creation((Rate(UNTIL_US, 1.0, 0.0, np.zeros(12)),), (Clock(rate, 0.0),), Spread(0.1, 4.0, 4.0))
+    creation = Creation(
+        (Rate(UNTIL_US, 1.0, 0.0, np.zeros(12)),),
+        (Clock(rate, 0.0),),
+        Wins.remembered([], []),
+        0,
+        Spread(0.1, 4.0, 4.0),
+    )
 
     def quarter(label: str, as_of: str) -> tuple[float, float]:
         period, moment = Period.parse(label), as_of_us(pd.Timestamp(as_of, tz="UTC"))
         weeks = np.append(np.arange(max(period.start_us, moment), period.end_us, 7 * DAY_US), period.end_us)
-        number, inherited = creation.expected(history, moment, weeks[:-1], weeks[1:], 1)
+        number, inherited = creation.expected(history, moment, weeks[:-1], weeks[1:], ("bo", "ada"))
         return float(number.sum()), float(inherited.sum())
 
     # 270 to 300 days after 1 March 2025 is 26 November to 26 December.
@@ -166,6 +172,28 @@ def test_a_win_foretells_its_renewal_and_its_owner() -> None:
     # Before the win is recorded it foretells nothing, to the microsecond.
     assert quarter("2025Q4", "2025-03-01")[1] == 0.0
     assert wins_per_day > 0
+
+
+def test_remembered_wins_and_those_of_the_history_are_the_wins_of_all(sample_history: History) -> None:
+    """What a bundle remembers and what came since are all there is; nobody is counted twice."""
+    at_us = as_of_us(pd.Timestamp("2025-10-01", tz="UTC"))
+    owners = (*sample_history.vocabulary("owner_id").texts, "")
+    rates = (Rate(at_us, 1.0, 0.0, np.zeros(12)),)
+    clock = Clock(np.full(55, 1e-3), 0.0)
+    weeks = at_us + np.arange(14) * 7 * DAY_US
+    every = Wins.before(sample_history, at_us)
+    found = []
+    for until in ("2024-01-01", "2025-06-15", "2025-12-01"):
+        until_us = as_of_us(pd.Timestamp(until, tz="UTC"))
+        then = Wins.before(sample_history, until_us)
+        creation = Creation(
+            rates, (clock,), Wins.remembered(then.at_us, then.owner), until_us, Spread(0.1, 4.0, 4.0)
+        )
+        number, inherited = creation.expected(sample_history, at_us, weeks[:-1], weeks[1:], owners)
+        found.append((number.sum(), inherited.sum(axis=1)[0]))
+    assert_allclose(found, [found[0]] * 3, rtol=1e-9)
+    follow = clock.per_win(every, int(weeks[0]), int(weeks[-1]))
+    assert found[0][1] == pytest.approx(follow.sum(), rel=1e-9)
 
 
 def test_wins_still_to_come_are_followed_too() -> None:
@@ -192,8 +220,8 @@ def test_a_bundle_keeps_rates_and_clocks(sample_models: FittedModels, sample_his
     at_us = sample_models.trained_until_us
     weeks = at_us + np.arange(14) * 7 * DAY_US
     for one, other in zip(
-        creation.expected(sample_history, at_us, weeks[:-1], weeks[1:], 5),
-        again.expected(sample_history, at_us, weeks[:-1], weeks[1:], 5),
+        creation.expected(sample_history, at_us, weeks[:-1], weeks[1:], sample_models.arrivals.owners),
+        again.expected(sample_history, at_us, weeks[:-1], weeks[1:], sample_models.arrivals.owners),
         strict=True,
     ):
         assert_allclose(one, other, rtol=1e-12)

@@ -83,15 +83,13 @@ class ArrivalModel:
     ) -> pd.DataFrame:
         """Expected wins in [start, end) among deals created from `as_of` on.
 
-        history : the wins recorded before `as_of` are read, which renewals and expansions follow
+        history : wins recorded between training and `as_of` are read, which renewals and expansions follow
 
         Columns owner_id, motion, source (None for rare ones), deals (expected number), amount_mean, amount_cv;
         one row per owner and group.
         """
         edges = _weeks(as_of_us, end_us)
-        created, inherited = self.creation.expected(
-            history, as_of_us, edges[:-1], edges[1:], len(self.owners) - 1
-        )
+        created, inherited = self.creation.expected(history, as_of_us, edges[:-1], edges[1:], self.owners)
         chance = _chances(self.log_hazard, self.bins, seasons, edges, start_us, end_us)
         wins = self.share * (created[self.motion_of] * chance).sum(axis=1)
         deals = wins[:, None] * self._owner_shares(created, inherited)[self.motion_of]
@@ -112,8 +110,7 @@ class ArrivalModel:
     def _owner_shares(self, created: Floats, inherited: Floats) -> Floats:
         """(M, O) whose deals: of those that follow a win the winner's while still at work, else as lately."""
         working = self.owner_share.sum(axis=0) > 0
-        follow = np.zeros_like(self.owner_share)
-        follow[:, :-1] = inherited[:, : len(self.owners) - 1] * working[:-1]
+        follow = inherited * working
         total = created.sum(axis=1, keepdims=True)
         followed = np.divide(follow, total, out=np.zeros_like(follow), where=total > 0)
         shares: Floats = followed + (1.0 - followed.sum(axis=1, keepdims=True)) * self.owner_share

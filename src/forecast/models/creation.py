@@ -105,6 +105,12 @@ class Wins:
         owner = history.owner(deal, np.full(len(deal), until_us))
         return cls(account[known], closings.at_us[known], owner, 0.0).known_before(until_us)
 
+    @classmethod
+    def remembered(cls, at_us: Any, owner: Any) -> Wins:
+        """Wins as a model keeps them: for what follows a win it does not matter in which account."""
+        moments = np.array(at_us, dtype=np.int64)
+        return cls(np.zeros_like(moments), moments, np.array(owner, dtype=np.int64), 0.0)
+
     def known_before(self, until_us: int) -> Wins:
         """Those of them before an earlier moment, with the number per day of the year before it."""
         early = self.at_us < until_us
@@ -152,24 +158,31 @@ class Creation:
 
     rates : one per motion
     clocks : one per motion, None where the rate serves
+    wins : known at `until_us`, which the clocks follow; owner codes are places in the owners of the model
     spread : of whole quarters around the number expected, relative; chance of single deals apart
     """
 
     rates: tuple[Rate, ...]
     clocks: tuple[Clock | None, ...]
+    wins: Wins
+    until_us: int
     spread: Spread
 
     def expected(
-        self, history: History, as_of_us: int, start_us: Ints, end_us: Ints, owners: int
+        self, history: History, as_of_us: int, start_us: Ints, end_us: Ints, owners: tuple[str, ...]
     ) -> tuple[Floats, Floats]:
         """Deals of each motion created in W short spans from `as_of` on.
 
-        Returns (M, W) numbers, and (M, owners) how many of all of them follow wins of each owner.
+        history : read for wins since the model was learnt; those before it the model remembers, since a
+            request holds open deals only
+        owners : (O,) names of the owners by code
+
+        Returns (M, W) numbers, and (M, O) how many of all of them follow wins of each owner.
         """
         number = np.stack([rate.expected(start_us, end_us) for rate in self.rates])
-        inherited = np.zeros((len(self.rates), owners))
+        inherited = np.zeros((len(self.rates), len(owners)))
         if any(clock is not None for clock in self.clocks):
-            wins = Wins.before(history, as_of_us)
+            wins = self._wins_before(history, as_of_us, owners)
             owned = wins.owner >= 0
             for m, clock in enumerate(self.clocks):
                 if clock is None:
@@ -177,8 +190,22 @@ class Creation:
                 for w, (start, end) in enumerate(zip(start_us.tolist(), end_us.tolist(), strict=True)):
                     follow = clock.per_win(wins, start, end)
                     number[m, w] = follow.sum() + clock.others(wins, as_of_us, start, end)
-                    inherited[m] += np.bincount(wins.owner[owned], follow[owned], minlength=owners)[:owners]
+                    inherited[m] += np.bincount(wins.owner[owned], follow[owned], minlength=len(owners))
         return number, inherited
+
+    def _wins_before(self, history: History, as_of_us: int, owners: tuple[str, ...]) -> Wins:
+        """Wins remembered, and those of the history since."""
+        since = Wins.before(history, as_of_us)
+        new = since.at_us >= self.until_us
+        place = {name: code for code, name in enumerate(owners)}
+        texts = history.vocabulary("owner_id").texts
+        code = np.array([*(place.get(text, -1) for text in texts), -1], dtype=np.int64)
+        return Wins(
+            np.concatenate((self.wins.account, since.account[new])),
+            np.concatenate((self.wins.at_us, since.at_us[new])),
+            np.concatenate((self.wins.owner, code[since.owner[new]])),
+            0.0,
+        ).known_before(as_of_us)
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers."""
@@ -191,6 +218,8 @@ class Creation:
                 None if c is None else {"rate": c.rate.tolist(), "background": c.background}
                 for c in self.clocks
             ],
+            "wins": {"at_us": self.wins.at_us.tolist(), "owner": self.wins.owner.tolist()},
+            "until_us": self.until_us,
             "spread": [self.spread.sd, self.spread.df, self.spread.prior_df],
         }
 
@@ -213,6 +242,8 @@ class Creation:
                 else Clock(np.array(row["rate"], dtype=np.float64), float(row["background"]))
                 for row in data["clocks"]
             ),
+            Wins.remembered(data["wins"]["at_us"], data["wins"]["owner"]),
+            int(data["until_us"]),
             Spread(*(float(value) for value in data["spread"])),
         )
 
@@ -253,7 +284,10 @@ def fit_creation(history: History, born_us: Ints, motion: Ints, account: Ints, u
     spread = shrunk_spread(
         error[telling], 1.0 / expected[telling], prior_sd=_PRIOR_SD, prior_quarters=_PRIOR_QUARTERS
     )
-    return Creation(tuple(rates), tuple(clocks), spread)
+    followed = wins.at_us >= until_us - round(_DELAY_EDGES[-1] * DAY_US)
+    followed &= any(clock is not None for clock in clocks)
+    kept = Wins.remembered(wins.at_us[followed], wins.owner[followed])
+    return Creation(tuple(rates), tuple(clocks), kept, until_us, spread)
 
 
 def _gain(said: Floats, best: Floats, seen: Floats) -> float:
