@@ -42,7 +42,8 @@ def test_owners_and_sources_add_up_to_the_motion(
         for week, middle in enumerate(((edges[:-1] + edges[1:]) // 2).tolist()):
             days = np.array([(period.end_us - middle) / DAY_US])
             cells = sample_models.cells(middle, days, until_days=float(days[0]))
-            chance = cells.curves(arrivals.log_hazard).won_by(days)[:, 0]
+            first_quarter = np.array([[arrivals.quarter_level[0]], [0.0]])
+            chance = cells.curves(arrivals.log_hazard + first_quarter).won_by(days)[:, 0]
             wins += created[m, week] * float((chance * arrivals.share)[arrivals.motion_of == m].sum())
         assert rows.loc[rows["motion"] == motion, "deals"].sum() == pytest.approx(wins, rel=1e-9)
 

@@ -24,7 +24,7 @@ from forecast.models.creation import Creation, fit_creation
 from forecast.models.incidence import HORIZON_CAP_DAYS, Cells
 from forecast.models.season import Season
 from forecast.models.shock import past_quarters
-from forecast.periods import DAY_US, Period
+from forecast.periods import DAY_US, Period, to_timestamp
 
 __all__ = ["ArrivalModel", "Group", "fit_arrivals"]
 
@@ -33,6 +33,7 @@ _OWNER_WEEKS: Final = 26  # and these tell whose they will be
 _PRIOR_EVENTS: Final = 0.5  # closings that a bin is diluted with
 _PRIOR_LEVEL: Final = 20.0  # closings of its motion that the speed of a source is diluted with
 _PRIOR_DEALS: Final = 10.0  # deals of all motions that owners and amounts of one motion are diluted with
+_LEVEL_QUARTERS: Final = 12  # three of each quarter of the year
 _QUICK_DAYS: Final = 92.0  # a quarter: what is created and won inside one is won this fast
 _LEAST_CREATED: Final = 20  # rarer sources of a motion are one group
 _MOST_SOURCES: Final = 12
@@ -55,6 +56,7 @@ class ArrivalModel:
     owners : ids; the empty text stands for deals without an owner
     owner_share : (M, O) whose they will be; rows sum to 1 (or to 0 where no deal was seen)
     log_hazard : (G, 2, J) by age of the deal
+    quarter_level : (4,) change of the log-hazard of winning of deals created in each quarter of the year
     amount_mean, amount_cv : (G,) of a won deal in the reporting currency
     level_sd : relative uncertainty of speed and amounts
     """
@@ -68,6 +70,7 @@ class ArrivalModel:
     owners: tuple[str, ...]
     owner_share: Floats
     log_hazard: Floats
+    quarter_level: Floats
     amount_mean: Floats
     amount_cv: Floats
     level_sd: float
@@ -90,7 +93,7 @@ class ArrivalModel:
         """
         edges = _weeks(as_of_us, end_us)
         created, inherited = self.creation.expected(history, as_of_us, edges[:-1], edges[1:], self.owners)
-        chance = _chances(self.log_hazard, self.bins, seasons, edges, start_us, end_us)
+        chance = _chances(self.log_hazard, self.bins, seasons, edges, start_us, end_us, self.quarter_level)
         wins = self.share * (created[self.motion_of] * chance).sum(axis=1)
         deals = wins[:, None] * self._owner_shares(created, inherited)[self.motion_of]
         group, owner = np.nonzero(deals > 0)
@@ -127,6 +130,7 @@ class ArrivalModel:
             "owners": list(self.owners),
             "owner_share": self.owner_share.tolist(),
             "log_hazard": self.log_hazard.tolist(),
+            "quarter_level": self.quarter_level.tolist(),
             "amount_mean": self.amount_mean.tolist(),
             "amount_cv": self.amount_cv.tolist(),
             "level_sd": self.level_sd,
@@ -137,7 +141,14 @@ class ArrivalModel:
         """Inverse of `to_json`."""
         array = {
             name: np.array(data[name], dtype=np.float64)
-            for name in ("share", "owner_share", "log_hazard", "amount_mean", "amount_cv")
+            for name in (
+                "share",
+                "owner_share",
+                "log_hazard",
+                "quarter_level",
+                "amount_mean",
+                "amount_cv",
+            )
         }
         groups = tuple(Group(motion, source) for motion, source in data["groups"])
         motions = tuple(data["motions"])
@@ -151,6 +162,7 @@ class ArrivalModel:
             owners=tuple(data["owners"]),
             owner_share=array["owner_share"].reshape(len(motions), len(data["owners"])),
             log_hazard=array["log_hazard"],
+            quarter_level=array["quarter_level"],
             amount_mean=array["amount_mean"],
             amount_cv=array["amount_cv"],
             level_sd=float(data["level_sd"]),
@@ -195,8 +207,9 @@ def fit_arrivals(
     cause[closings.deal[first]] = closings.kind[first]
     fresh = _Fresh(born_us, np.maximum(ended_us[deal] - born_us, 0) / DAY_US, cause[deal])
     log_hazard = np.log(_hazards(fresh, motion, group, motion_of, len(motions), bins, seasons, fallback))
-    quarters = past_quarters(int(born_us.min(initial=until_us)), until_us)
-    log_hazard[:, 0] += _level(fresh, group, motion_of, bins, seasons, log_hazard, quarters)[:, None]
+    quarters = past_quarters(int(born_us.min(initial=until_us)), until_us, _LEVEL_QUARTERS)
+    level, quarter_level = _levels(fresh, group, motion_of, bins, seasons, log_hazard, quarters)
+    log_hazard[:, 0] += level[:, None]
 
     owner_texts = history.vocabulary("owner_id").texts
     owner = history.owner(deal, np.full(len(deal), until_us))
@@ -225,6 +238,7 @@ def fit_arrivals(
         owners=(*owner_texts, ""),
         owner_share=owner_share,
         log_hazard=log_hazard,
+        quarter_level=quarter_level,
         amount_mean=means,
         amount_cv=spreads,
         # Known from n wins: the speed to 1 / n, the mean amount to cv^2 / n; from so many deals: their rate.
@@ -291,7 +305,7 @@ def _hazards(
     return found
 
 
-def _level(
+def _levels(
     fresh: _Fresh,
     group: Ints,
     motion_of: Ints,
@@ -299,29 +313,35 @@ def _level(
     seasons: tuple[Season, Season],
     log_hazard: Floats,
     quarters: list[Period],
-) -> Floats:
-    """(G,) log of how much more, or less, than foretold was won of deals created in the same quarter.
+) -> tuple[Floats, Floats]:
+    """How much more, or less, than foretold was won of deals created in the same quarter, as changes of the
+    log-hazard of winning: (G,) by motion, and (4,) by quarter of the year beside that.
 
     Hazards by age and season are right on average over all deals; those created inside a quarter meet its end
-    young, and what age and season do together need not be their product. So the level is that of the very
-    question asked: created and won in one quarter, of each motion, drawn to all motions and these to none.
+    young, and what age and season do together need not be their product. A summer in which nothing moves on is
+    not in the season of winning at all: it shows months later, except here. So levels are those of the very
+    question asked, created and won in one quarter; each is drawn to what is above it, and all to none.
     """
     ended_us = fresh.born_us + (fresh.duration_days * DAY_US).astype(np.int64)
-    won, expected = np.zeros(len(motion_of)), np.zeros(len(motion_of))
+    won, expected = np.zeros((2, 4, len(motion_of)))
     for quarter in quarters:
         inside = (fresh.born_us >= quarter.start_us) & (fresh.born_us < quarter.end_us)
         wins = inside & (fresh.cause == WON) & (ended_us < quarter.end_us)
-        won += np.bincount(group[wins], minlength=len(won))
+        of_year = quarter.start.quarter - 1
+        won[of_year] += np.bincount(group[wins], minlength=len(motion_of))
         edges = _weeks(quarter.start_us, quarter.end_us)
         week = np.searchsorted(edges, fresh.born_us[inside], side="right") - 1
-        created = np.zeros((len(won), len(edges) - 1))
+        created = np.zeros((len(motion_of), len(edges) - 1))
         np.add.at(created, (group[inside], week), 1.0)
-        chance = _chances(log_hazard, bins, seasons, edges, quarter.start_us, quarter.end_us)
-        expected += (created * chance).sum(axis=1)
+        flat = np.zeros(4)
+        chance = _chances(log_hazard, bins, seasons, edges, quarter.start_us, quarter.end_us, flat)
+        expected[of_year] += (created * chance).sum(axis=1)
     overall = (won.sum() + _PRIOR_LEVEL) / (expected.sum() + _PRIOR_LEVEL)
-    mine, theirs = np.bincount(motion_of, won), np.bincount(motion_of, expected)
-    level: Floats = np.log((mine + _PRIOR_LEVEL * overall) / (theirs + _PRIOR_LEVEL))[motion_of]
-    return level
+    mine, theirs = (np.bincount(motion_of, part.sum(axis=0)) for part in (won, expected))
+    level = ((mine + _PRIOR_LEVEL * overall) / (theirs + _PRIOR_LEVEL))[motion_of]
+    seen, foretold = won.sum(axis=1), (expected * level).sum(axis=1)
+    of_year_level: Floats = np.log((seen + _PRIOR_LEVEL) / (foretold + _PRIOR_LEVEL))
+    return np.log(level), of_year_level
 
 
 def _weeks(start_us: int, end_us: int) -> Ints:
@@ -336,6 +356,7 @@ def _chances(
     edges_us: Ints,
     start_us: int,
     end_us: int,
+    quarter_level: Floats,
 ) -> Floats:
     """(G, W) chance that a deal created in each week, taken at its middle, is won in [start, end)."""
     chance = np.zeros((len(log_hazard), len(edges_us) - 1))
@@ -345,7 +366,9 @@ def _chances(
             continue
         marks = np.array([m for m in (start, end) if m > 0])
         cells = Cells.at(moment, bins, seasons, marks_days=marks, until_days=end)
-        chance[:, week] = cells.curves(log_hazard).won_between(max(start, 0.0), end)
+        moved = log_hazard.copy()
+        moved[:, 0] += quarter_level[to_timestamp(moment).quarter - 1]
+        chance[:, week] = cells.curves(moved).won_between(max(start, 0.0), end)
     return chance
 
 
