@@ -1,6 +1,7 @@
 """`python -m benchmarks.pictures` draws the pictures of docs/method.md into docs/images/.
 
-The landmark picture follows the example in `forecast.history.landmarks`; the season is fitted to a sample.
+The landmark picture follows the example in `forecast.history.landmarks`; the season and the clock after a win
+are fitted to samples.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import pandas as pd
 import vl_convert as vlc
 
 from forecast.history import History, make_landmarks
-from forecast.models import FitSettings, fit_models
+from forecast.models import Bins, FitSettings, Season, fit_models
+from forecast.models.arrivals import fit_arrivals
+from forecast.models.creation import Wins
 from forecast.periods import DAY_US, as_of_us
 from forecast.simulator import simulate
 from forecast.tables import Tables
@@ -114,10 +117,48 @@ def season_picture() -> alt.LayerChart:
     return alt.layer(one, line).properties(width=620, height=230)
 
 
+def after_a_win_picture() -> alt.Chart:
+    """How many renewals and expansions are created per win, by the time since it."""
+    history = History.from_tables(simulate(deals=20_000, seed=3).tables)
+    until_us = as_of_us(pd.Timestamp("2026-01-01", tz="UTC"))
+    bins, flat = Bins.for_follow_up(365), (Season.flat(), Season.flat())
+    arrivals = fit_arrivals(history, until_us, bins, flat, np.full((2, len(bins)), -5.0))
+    days = np.arange(720)
+    wins = Wins(np.zeros(720, np.int64), until_us - days * DAY_US, np.zeros(720, np.int64), 0.0)
+    rows = pd.concat(
+        pd.DataFrame(
+            {"days": days, "created": 30 * clock.per_win(wins, until_us, until_us + DAY_US), "motion": motion}
+        )
+        for motion, clock in zip(arrivals.motions, arrivals.creation.clocks, strict=True)
+        if clock is not None
+    )
+    return (
+        alt.Chart(rows)
+        .mark_line(interpolate="step-after", strokeWidth=1.8)
+        .encode(
+            x=alt.X("days:Q", title="days since a win in the account"),
+            y=alt.Y("created:Q", title="deals per win and month", scale=alt.Scale(type="sqrt")),
+            color=alt.Color(
+                "motion:N",
+                scale=alt.Scale(domain=["renewal", "expansion"], range=["#1b7f5c", "#b4552d"]),
+                title=None,
+                legend=alt.Legend(orient="bottom"),
+            ),
+        )
+        .properties(width=620, height=230)
+    )
+
+
 def main() -> None:
-    """Draw both."""
+    """Draw them all."""
     IMAGES.mkdir(parents=True, exist_ok=True)
-    for name, picture in (("landmarks", landmarks_picture()), ("season", season_picture())):
+    pictures = {
+        "landmarks": landmarks_picture,
+        "season": season_picture,
+        "after_a_win": after_a_win_picture,
+    }
+    for name, draw in pictures.items():
+        picture = draw()
         svg = vlc.vegalite_to_svg(picture.configure(font="sans-serif", background="white").to_dict())
         (IMAGES / f"{name}.svg").write_text(svg, encoding="utf-8")
 

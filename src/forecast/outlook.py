@@ -114,13 +114,17 @@ def period_inputs(
     """Booked, open and arriving business of a period, ready to be rolled up."""
     models, at_us = bundle.models, as_of_us(as_of)
     deal = history.index_of(scores["deal_id"].to_numpy(object))
-    _, log_sd = models.amount.predict(history, deal, np.full(len(deal), at_us))
+    _, shape = models.amount.predict(history, deal, np.full(len(deal), at_us))
+    shapes = models.amount.shapes
+    # The log-normal spread with the same second moment, for whom two moments are enough.
+    log_sd = np.sqrt(np.log(np.maximum((shapes**2).mean(axis=1), 1.0)))
     columns = ["deal_id", "owner_id", "amount", "won_in_period", "amount_if_won"]
     return PeriodInputs(
         period=period,
         as_of=as_of,
         booked=history.booked(at_us, period.start_us, period.end_us)[["deal_id", "owner_id", "amount"]],
-        open=scores[columns].assign(amount_log_sd=log_sd),
-        arrivals=models.arrivals.expected(at_us, period.start_us, period.end_us, models.seasons),
-        uncertainty=Uncertainty(models.shock.sd, models.shock.df),
+        open=scores[columns].assign(amount_log_sd=log_sd[shape], amount_shape=shape),
+        arrivals=models.arrivals.expected(history, at_us, period.start_us, period.end_us, models.seasons),
+        uncertainty=Uncertainty(models.shock.sd, models.shock.df, models.arrivals.sd),
+        amount_shapes=shapes,
     )

@@ -112,7 +112,10 @@ def test_deals_drawn_together_are_won_as_often_as_deals_drawn_one_by_one() -> No
     for p in (0.0195, 0.0205):
         pipeline = deals(*((f"d{i}", "ada", 1.0, p) for i in range(500)))
         owner = np.arange(500)
-        won = draw_open(pipeline, owner, 500, factors, np.random.default_rng(7))
+        one_amount = np.ones((1, 1))
+        won = draw_open(
+            pipeline.assign(amount_shape=0), one_amount, owner, 500, factors, np.random.default_rng(7)
+        )
         assert set(np.unique(won)) == {0.0, 1.0}
         by_half = won.reshape(500, 2, 2000).mean(axis=(0, 2))
         rate = win_rates(np.array([p]), factors)[0]

@@ -15,11 +15,13 @@ from forecast.features import FeatureMatrix, build, decide_fields
 from forecast.history import LOST, OPEN, WON, DatedRecords, History, Landmarks, make_landmarks
 from forecast.models.amount import fit_amount
 from forecast.models.arrivals import fit_arrivals
+from forecast.models.cells import StageCells
 from forecast.models.fitted import FittedModels, Grades
 from forecast.models.hazard import Survival
 from forecast.models.incidence import HORIZON_CAP_DAYS
 from forecast.models.ladder import Outcome, fit_outcome, looks_per_closing
 from forecast.models.level import Level, fit_level, quarterly_residuals
+from forecast.models.origins import cheap_refits
 from forecast.models.season import Season, fit_season
 from forecast.models.settings import FitSettings
 from forecast.models.shock import Shock, estimate_shock
@@ -111,7 +113,17 @@ def _fit_models(history: History, until: pd.Timestamp, settings: FitSettings, sa
         settings=settings.to_json(),
     )
     say("measuring how sure this is", 0.95)
-    shock = estimate_shock(draft, history, records, until_us)
+    refit = cheap_refits(
+        landmarks,
+        features,
+        use,
+        seasons,
+        history.stages,
+        linear=outcome.name != StageCells.name,
+        min_closed_deals=settings.min_closed_deals,
+        seed=settings.seed,
+    )
+    shock = estimate_shock(draft, history, records, until_us, refit)
     fitted = replace(draft, shock=shock, grades=_grades(draft, history, landmarks, until_us))
     say("done", 1.0)
     return fitted

@@ -23,7 +23,7 @@ import numpy as np
 
 from forecast.arrays import Floats, Ints
 from forecast.features import FeatureMatrix
-from forecast.history import LOST, OPEN, WON, Landmarks
+from forecast.history import LOST, WON, Landmarks
 from forecast.history.stages import StageMap
 from forecast.models.bins import Bins, exposures
 from forecast.models.boosted import Boosting, can_boost, fit_boosted, grow
@@ -33,6 +33,7 @@ from forecast.models.encoder import Encoder, fit_encoder
 from forecast.models.fitted import Rung
 from forecast.models.hazard import OutcomeModel, Survival, outcome_log_score
 from forecast.models.linear import LinearHazard, choose_knots, fit_linear
+from forecast.models.origins import censored_at
 from forecast.models.season import Season
 from forecast.models.season_fit import season_given_deals
 from forecast.models.settings import FitSettings
@@ -75,20 +76,8 @@ class Rows:
 
     def seen_at(self, split_us: int) -> Rows:
         """What the landmarks before `split_us` looked like to somebody standing there."""
-        early = self.take(np.flatnonzero(self.landmarks.at_us < split_us))
-        marks = early.landmarks
-        seen_days = (split_us - marks.at_us) / DAY_US
-        unseen = marks.duration_days >= seen_days
-        return Rows(
-            Landmarks(
-                marks.deal,
-                marks.at_us,
-                np.minimum(marks.duration_days, seen_days),
-                np.where(unseen, OPEN, marks.cause).astype(np.int8),
-                marks.weight,
-            ),
-            early.features,
-        )
+        early = np.flatnonzero(self.landmarks.at_us < split_us)
+        return Rows(censored_at(self.landmarks, split_us), self.features.take(early))
 
     @cached_property
     def stage_codes(self) -> Ints:

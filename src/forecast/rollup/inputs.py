@@ -8,15 +8,18 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtr, ndtri
 
+from forecast.arrays import Floats
 from forecast.errors import DataError, UsageError
 from forecast.periods import Period
 
-__all__ = ["Lines", "PeriodInputs", "Uncertainty", "usable_lines"]
+__all__ = ["Lines", "PeriodInputs", "Uncertainty", "log_normal_shapes", "usable_lines"]
 
 _BOOKED: Final = ("deal_id", "owner_id", "amount")
 _OPEN: Final = ("deal_id", "owner_id", "amount", "won_in_period", "amount_if_won", "amount_log_sd")
 _ARRIVALS: Final = ("owner_id", "deals", "amount_mean", "amount_cv")
+_SLICES: Final = 200  # of a log-normal amount, see `log_normal_shapes`
 
 
 @dataclass(frozen=True)
@@ -25,13 +28,19 @@ class Uncertainty:
 
     The shared shock is added to the log-hazard of winning of every deal: t-distributed with `shock_df`
     degrees of freedom (more than 2, infinity for a normal shock) and scaled to the standard deviation
-    `shock_sd`.
+    `shock_sd`. Deals not yet created share a second one: their number is multiplied by a gamma distributed
+    factor with mean 1 and standard deviation `arrivals_sd`, because nobody knows how many will be created.
     """
 
     shock_sd: float
     shock_df: float
+    arrivals_sd: float = 0.0
 
     def __post_init__(self) -> None:
+        if not (np.isfinite(self.arrivals_sd) and self.arrivals_sd >= 0):
+            raise UsageError(
+                f"arrivals_sd is {self.arrivals_sd}; expected a finite number >= 0", code="bad_uncertainty"
+            )
         if not (np.isfinite(self.shock_sd) and self.shock_sd >= 0):
             raise UsageError(
                 f"shock_sd is {self.shock_sd}; expected a finite number >= 0", code="bad_uncertainty"
@@ -50,9 +59,12 @@ class PeriodInputs:
     booked   : deal_id, owner_id, amount. Won in the period before `as_of`; an amount that could not be
                converted is NaN.
     open     : deal_id, owner_id, amount (today), won_in_period (probability), amount_if_won (mean),
-               amount_log_sd (spread of the logarithm of the final amount).
+               amount_log_sd (spread of the logarithm of the final amount), amount_shape (row of
+               `amount_shapes`; only with these).
     arrivals : owner_id, deals (expected number not yet created that will be won in the period), amount_mean
                and amount_cv (coefficient of variation) of one of them.
+    amount_shapes : (G, K) equally likely final amounts relative to `amount_if_won`, so with mean 1; without
+               them final amounts are log-normal.
     """
 
     period: Period
@@ -61,15 +73,20 @@ class PeriodInputs:
     open: pd.DataFrame
     arrivals: pd.DataFrame
     uncertainty: Uncertainty
+    amount_shapes: Floats | None = None
 
 
 @dataclass(frozen=True)
 class Lines:
-    """The rows that can be added up, in an order of their own, and how many could not."""
+    """The rows that can be added up, in an order of their own, and how many could not.
+
+    open has the column `amount_shape`, a row of `shapes` (G, K), whatever the inputs said.
+    """
 
     booked: pd.DataFrame
     open: pd.DataFrame
     arrivals: pd.DataFrame
+    shapes: Floats
     unconverted: int
 
 
@@ -83,24 +100,40 @@ def usable_lines(inputs: PeriodInputs) -> Lines:
     unknown spread or number of deals: those are faults of the caller, not of a currency.
     """
     booked = _sorted(inputs.booked, "booked", _BOOKED, ("amount",))
-    deals = _sorted(inputs.open, "open", _OPEN, _OPEN[2:])
+    columns = _OPEN if inputs.amount_shapes is None else (*_OPEN, "amount_shape")
+    deals = _sorted(inputs.open, "open", columns, columns[2:])
     arrivals = _sorted(inputs.arrivals, "arrivals", _ARRIVALS, _ARRIVALS[1:])
     known = (
         booked["amount"].notna(),
         deals["amount_if_won"].notna(),
         arrivals["amount_mean"].notna(),
     )
-    lines = Lines(
-        booked[known[0]].reset_index(drop=True),
-        deals[known[1]].reset_index(drop=True),
-        arrivals[known[2]].reset_index(drop=True),
-        unconverted=sum(int((~mask).sum()) for mask in known),
+    unconverted = sum(int((~mask).sum()) for mask in known)
+    booked, deals, arrivals = (
+        frame[mask].reset_index(drop=True)
+        for frame, mask in zip((booked, deals, arrivals), known, strict=True)
     )
-    _require(lines.open, "open", "won_in_period", 0.0, 1.0)
-    _require(lines.open, "open", "amount_log_sd", 0.0, np.inf)
-    _require(lines.arrivals, "arrivals", "deals", 0.0, np.inf)
-    _require(lines.arrivals, "arrivals", "amount_cv", 0.0, np.inf)
-    return lines
+    _require(deals, "open", "won_in_period", 0.0, 1.0)
+    _require(deals, "open", "amount_log_sd", 0.0, np.inf)
+    _require(arrivals, "arrivals", "deals", 0.0, np.inf)
+    _require(arrivals, "arrivals", "amount_cv", 0.0, np.inf)
+    shapes = inputs.amount_shapes
+    if shapes is None:
+        spreads, shape = np.unique(deals["amount_log_sd"].to_numpy(), return_inverse=True)
+        deals, shapes = deals.assign(amount_shape=shape), log_normal_shapes(spreads)
+    else:
+        _require(deals, "open", "amount_shape", 0.0, len(shapes) - 1.0)
+    return Lines(booked, deals.astype({"amount_shape": np.int64}), arrivals, shapes, unconverted)
+
+
+def log_normal_shapes(log_sd: Floats) -> Floats:
+    """(G, _SLICES) log-normal amounts of mean 1, cut into slices of equal probability, each at its own mean.
+
+    log_sd : (G,) standard deviations of the logarithm
+    """
+    borders = ndtri(np.linspace(0.0, 1.0, _SLICES + 1))
+    means: Floats = np.diff(ndtr(borders - log_sd[:, None]), axis=1) * _SLICES
+    return np.where(log_sd[:, None] > 0, means, 1.0)
 
 
 def _sorted(frame: pd.DataFrame, name: str, columns: Sequence[str], numbers: Sequence[str]) -> pd.DataFrame:

@@ -8,6 +8,8 @@ without moving what is expected. E.g. with half of the scenarios at h = 0.5 and 
 
 Shocks are not drawn but spread evenly over their distribution (midpoints of equal shares): the same range
 with less noise. They are kept within a factor of ten, since a t distribution has no mean on this scale.
+
+The number of deals not yet created has a factor of its own beside h, the same for all owners.
 """
 
 from __future__ import annotations
@@ -16,12 +18,19 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri, stdtrit
+from scipy.special import gammaincinv, ndtri, stdtrit
 
 from forecast.arrays import Floats, Ints
 from forecast.rollup.inputs import Uncertainty
 
-__all__ = ["affordable_scenarios", "draw_arrivals", "draw_open", "hazard_factors", "win_rates"]
+__all__ = [
+    "affordable_scenarios",
+    "arrival_factors",
+    "draw_arrivals",
+    "draw_open",
+    "hazard_factors",
+    "win_rates",
+]
 
 
 _FEWEST: Final = 1000
@@ -63,6 +72,19 @@ def hazard_factors(uncertainty: Uncertainty, scenarios: int) -> Floats:
     return np.asarray(factors / factors.mean(), np.float64)
 
 
+def arrival_factors(uncertainty: Uncertainty, scenarios: int, rng: np.random.Generator) -> Floats:
+    """(S,) factor on the number of deals not yet created per scenario, with mean 1, in random order.
+
+    Gamma distributed, spread evenly like the shocks; the order makes it independent of them.
+    """
+    variance = uncertainty.arrivals_sd**2
+    if variance < 1e-12:
+        return np.ones(scenarios)
+    share = (rng.permutation(scenarios) + 0.5) / scenarios
+    factors = gammaincinv(1.0 / variance, share)
+    return np.asarray(factors / factors.mean(), np.float64)
+
+
 def win_rates(probability: Floats, factors: Floats) -> Floats:
     """(n,) rates r with mean over the scenarios of 1 - exp(-r * factor) equal to the probability.
 
@@ -80,16 +102,17 @@ def win_rates(probability: Floats, factors: Floats) -> Floats:
 
 
 def draw_open(
-    deals: pd.DataFrame, owner: Ints, users: int, factors: Floats, rng: np.random.Generator
+    deals: pd.DataFrame, shapes: Floats, owner: Ints, users: int, factors: Floats, rng: np.random.Generator
 ) -> Floats:
     """(users, S) bookings from open deals.
 
-    deals : won_in_period, amount_if_won, amount_log_sd; final amounts are log-normal around their mean.
+    deals : won_in_period, amount_if_won, amount_shape.
+    shapes : (G, K) equally likely final amounts relative to their mean, by amount_shape.
     owner : (n,) position of each deal's user.
     """
     total = np.zeros((users, len(factors)))
     rate = win_rates(deals["won_in_period"].to_numpy(), factors)
-    mean, log_sd = deals["amount_if_won"].to_numpy(), deals["amount_log_sd"].to_numpy()
+    mean, shape = deals["amount_if_won"].to_numpy(), deals["amount_shape"].to_numpy()
     # Deals of a user stand together, so that a chunk of deals touches only a few rows of `total`.
     by_owner = np.argsort(owner, kind="stable")
     for chosen, wins_of, cost in (
@@ -101,8 +124,7 @@ def draw_open(
             chunk = chosen[first : first + step]
             deal, scenario = wins_of(rate[chunk], factors, rng)
             won = chunk[deal]
-            noise = rng.standard_normal(len(won), dtype=np.float32) * log_sd[won]
-            amount = mean[won] * np.exp(noise - 0.5 * log_sd[won] ** 2)
+            amount = mean[won] * shapes[shape[won], rng.integers(shapes.shape[1], size=len(won))]
             _add(total, owner[chunk[0]], owner[chunk[-1]] + 1, owner[won], scenario, amount)
     return total
 

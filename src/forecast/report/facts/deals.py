@@ -57,9 +57,10 @@ RULES: Final = Rules()
 def open_deals(outlook: Outlook) -> pd.DataFrame:
     """Every open deal with its score and the dated facts a seller would recognise; one row per deal.
 
-    Columns of the scores, and: at_stake (chance in the period x amount if won), silence_days, age_days,
-    days_in_stage, times_pushed, days_pushed, overdue_days and closes_in_days (>= 0, NaN where it does not
-    apply), unanswered_days (since the customer's last message, if nothing followed it), stage_label.
+    Columns of the scores, and: at_stake (chance in the period x amount if won), amount_p10 and amount_p90
+    (of the final amount, given a win), silence_days, age_days, days_in_stage, times_pushed, days_pushed,
+    overdue_days and closes_in_days (>= 0, NaN where it does not apply), unanswered_days (since the
+    customer's last message, if nothing followed it), stage_label.
     """
     history, at_us = outlook.history, as_of_us(outlook.as_of)
     scores = outlook.scores.reset_index(drop=True)
@@ -72,10 +73,13 @@ def open_deals(outlook: Outlook) -> pd.DataFrame:
     today = at_us // DAY_US
     code = history.stage(deal, moments)
     amount = scores["amount_if_won"].to_numpy(np.float64)
+    low, high = outlook.bundle.models.amount.quantiles(history, deal, moments, (0.1, 0.9)).T
     in_period = chance.reindex(scores["deal_id"]).fillna(0.0).to_numpy(np.float64)
     return scores.assign(
         won_in_period=in_period,
         at_stake=np.nan_to_num(in_period * amount),
+        amount_p10=low,
+        amount_p90=high,
         silence_days=features["silence_days"],
         age_days=features["age_days"],
         days_in_stage=features["days_in_stage"],
@@ -228,6 +232,7 @@ def _deal(row: pd.Series, names: dict[str, str], told: _Told, rules: Rules, *, a
         "stage": text(row["stage_label"]),
         "amount": number(row["amount"]),
         "amount_if_won": number(row["amount_if_won"]),
+        "amount_if_won_range": [number(row["amount_p10"]), number(row["amount_p90"])],
         "won_in_period": number(row["won_in_period"]),
         "win_probability": number(row["win_probability"]),
         "at_stake": number(row["at_stake"]),
