@@ -113,7 +113,7 @@ class _Louder:
 
     def __init__(self, model) -> None:  # type: ignore[no-untyped-def]
         self.model = model
-        self.bins, self.basis = model.bins, model.basis
+        self.bins, self.basis, self.baseline = model.bins, model.basis, model.baseline
 
     def coefficients(self, features) -> np.ndarray:  # type: ignore[no-untyped-def]
         found = self.model.coefficients(features).copy()

@@ -11,7 +11,7 @@ import pytest
 from forecast.bundle import load_bundle
 from forecast.errors import UsageError
 from forecast.history import History
-from forecast.models import FittedModels
+from forecast.models import DealClock, FittedModels, Level
 from forecast.periods import Period, as_of_us
 from forecast.scoring import HORIZONS_DAYS, SCORE_COLUMNS, score_deals, score_open_deals
 
@@ -122,7 +122,13 @@ def test_a_model_of_your_own_needs_only_the_small_interface(
         def to_json(self) -> dict[str, object]:
             return {}
 
-    models = replace(sample_models, outcome=Coin(), seasons=(sample_models.seasons[0],) * 2)
+    models = replace(
+        sample_models,
+        outcome=Coin(),
+        seasons=(sample_models.seasons[0],) * 2,
+        clock=DealClock.flat(),
+        level=Level.none(),
+    )
     deal = sample_history.open_deals(as_of_us(AS_OF))
     chance = models.incidence(sample_history, deal, as_of_us(AS_OF), [730.0])
     np.testing.assert_allclose(chance[:, 1], chance[:, 2], rtol=1e-9)

@@ -7,10 +7,10 @@ from forecast.models.boosted import BoostedHazard, fit_boosted
 from forecast.models.cells import StageCells, fit_cells
 from forecast.models.clock import DealClock, fit_clock
 from forecast.models.fit import fit_models
-from forecast.models.fitted import FittedModels, Grades, Rung
+from forecast.models.fitted import RUNGS, FittedModels, Grades, Rung
 from forecast.models.hazard import CAUSES, OutcomeModel, Survival, outcome_log_score
 from forecast.models.incidence import HORIZON_CAP_DAYS, Cells, Curves
-from forecast.models.ladder import Outcome, fit_outcome
+from forecast.models.ladder import Outcome, OwnRung, Rows, fit_outcome
 from forecast.models.level import Level
 from forecast.models.linear import LinearHazard, fit_linear
 from forecast.models.season import Season, fit_season
@@ -20,6 +20,7 @@ from forecast.models.shock import Shock
 __all__ = [
     "CAUSES",
     "HORIZON_CAP_DAYS",
+    "RUNGS",
     "AmountModel",
     "ArrivalModel",
     "Bins",
@@ -34,6 +35,8 @@ __all__ = [
     "LinearHazard",
     "Outcome",
     "OutcomeModel",
+    "OwnRung",
+    "Rows",
     "Rung",
     "Season",
     "Shock",

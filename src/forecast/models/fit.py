@@ -19,7 +19,7 @@ from forecast.models.cells import StageCells
 from forecast.models.fitted import FittedModels, Grades
 from forecast.models.hazard import Survival
 from forecast.models.incidence import HORIZON_CAP_DAYS
-from forecast.models.ladder import Outcome, fit_outcome, looks_per_closing
+from forecast.models.ladder import Outcome, OwnRung, fit_outcome, looks_per_closing
 from forecast.models.level import Level, fit_level, quarterly_residuals
 from forecast.models.origins import cheap_refits
 from forecast.models.season import Season, fit_season
@@ -37,20 +37,28 @@ _NEWEST: Final = 1_000
 
 
 def fit_models(
-    history: History, until: pd.Timestamp, settings: FitSettings, *, tell: Tell | None = None
+    history: History,
+    until: pd.Timestamp,
+    settings: FitSettings,
+    *,
+    own: tuple[OwnRung, ...] = (),
+    tell: Tell | None = None,
 ) -> FittedModels:
     """Learn everything from what was recorded before `until`.
 
+    own : outcome models of your own that join the ladder, see docs/own-model.md
     tell : called with what is being done and the share done, for a progress bar
     Raises DataError if no deal is known before `until`.
     """
     # One thread: the matrices are too small to gain from more, and the order of sums must not depend on how
     # many there are.
     with threadpool_limits(limits=1):
-        return _fit_models(history, until, settings, tell or (lambda _text, _share: None))
+        return _fit_models(history, until, settings, own, tell or (lambda _text, _share: None))
 
 
-def _fit_models(history: History, until: pd.Timestamp, settings: FitSettings, say: Tell) -> FittedModels:
+def _fit_models(
+    history: History, until: pd.Timestamp, settings: FitSettings, own: tuple[OwnRung, ...], say: Tell
+) -> FittedModels:
     until_us = as_of_us(until)
     known_from = history.known_from_us()
     if not (known_from < until_us).any():
@@ -76,7 +84,9 @@ def _fit_models(history: History, until: pd.Timestamp, settings: FitSettings, sa
     records = DatedRecords.of(history)
     features = build(history, landmarks.deal, landmarks.at_us, records)
 
-    chosen = fit_outcome(landmarks, features, use, seasons, history.stages, until_us, settings, tell=say)
+    chosen = fit_outcome(
+        landmarks, features, use, seasons, history.stages, until_us, settings, own=own, tell=say
+    )
     outcome, seasons = chosen.model, chosen.seasons
     say("looking for a drift", 0.85)
     level = _level(chosen, landmarks, features, seasons, until_us) if settings.use_level else Level.none()

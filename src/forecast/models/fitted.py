@@ -23,10 +23,11 @@ from forecast.models.season import Season
 from forecast.models.shock import Shock
 from forecast.tables import Money
 
-__all__ = ["FittedModels", "Grades", "Rung"]
+__all__ = ["RUNGS", "FittedModels", "Grades", "Rung"]
 
 _BLOCK: Final = 8_192
-_RUNGS: Final[dict[str, Any]] = {
+# How a bundle's outcome is read again, by name of the rung; one's own class may join it.
+RUNGS: Final[dict[str, Any]] = {
     StageCells.name: StageCells,
     LinearHazard.name: LinearHazard,
     BoostedHazard.name: BoostedHazard,
@@ -199,7 +200,7 @@ class FittedModels:
             trained_until_us=int(model["trained_until_us"]),
             stages=StageMap.from_json(files["stages"]),
             money=Money.from_json(files["money"]),
-            outcome=_RUNGS[files["outcome"]["rung"]].from_json(files["outcome"]),
+            outcome=RUNGS[files["outcome"]["rung"]].from_json(files["outcome"]),
             seasons=(Season.from_json(files["season"]["won"]), Season.from_json(files["season"]["lost"])),
             clock=DealClock.from_json(model["clock"]),
             level=Level(

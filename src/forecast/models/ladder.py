@@ -7,6 +7,8 @@ Each window learns from what was recorded before it and is scored on the landmar
 several windows together: one alone may be a lucky or an unlucky quarter. A step up must gain more than one
 standard error by deal; ties go to the simpler.
 
+A rung of one's own joins above them by the same rule (`OwnRung`, docs/own-model.md).
+
 Example: data until 1 July, three windows of 90 days: they begin on 3 October, 1 January and 2 April. A landmark
 of 10 January, won on 20 March, is scored in the window of 1 January by models that saw neither.
 """
@@ -14,10 +16,10 @@ of 10 January, won on 20 March, is scored in the window of 1 January by models t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -39,7 +41,7 @@ from forecast.models.season_fit import season_given_deals
 from forecast.models.settings import FitSettings
 from forecast.periods import DAY_US
 
-__all__ = ["Outcome", "Rows", "fit_outcome", "looks_per_closing"]
+__all__ = ["Outcome", "OwnRung", "Rows", "fit_outcome", "looks_per_closing"]
 
 Tell = Callable[[str, float], None]
 
@@ -94,6 +96,24 @@ class Rows:
         """Whether any was won and any lost."""
         cause = self.landmarks.cause
         return bool((cause == WON).any() and (cause == LOST).any())
+
+
+class OwnRung(Protocol):
+    """An estimator of somebody's own, to be compared with the rungs of the ladder and used if it is better.
+
+    name : as the ladder, the bundle and reports show it
+    """
+
+    name: str
+
+    def fit(self, rows: Rows, survival: Survival, bins: Bins) -> OutcomeModel:
+        """Learn from n landmarks.
+
+        rows : landmarks and their features
+        survival : the same rows on the time axis, season and the deals' clock already in their exposure
+        bins : the time axis the model must use
+        """
+        ...
 
 
 def looks_per_closing(landmarks: Landmarks) -> float:
@@ -216,10 +236,12 @@ def fit_outcome(
     until_us: int,
     settings: FitSettings,
     *,
+    own: tuple[OwnRung, ...] = (),
     tell: Tell | None = None,
 ) -> Outcome:
     """Climb the ladder and fit what it chose to all landmarks.
 
+    own : more rungs to compare, in this order
     landmarks, features : n rows, cut off at `until_us`
     use : names of the features the field policy lets in
     """
@@ -238,7 +260,7 @@ def fit_outcome(
         seasons = _given_deals(rows, use, seasons, settings)
     say("comparing models on later windows", 0.15)
     windows = _windows(rows, use, seasons, until_us, settings)
-    choice = _choose(windows, stages, seasons, settings, say)
+    choice = _choose(windows, stages, seasons, settings, own, say)
     if choice.rung == "aalen-johansen":
         return Outcome(_cells(rows, seasons, stages), seasons, DealClock.flat(), choice.ladder)
     say(f"fitting the {choice.rung} model", 0.6)
@@ -249,6 +271,9 @@ def fit_outcome(
             choice.clock, choice.ridge
         )
     paced = base.survival.paced(clock.log_pace(features, base.bins))
+    for rung in own:
+        if rung.name == choice.rung:
+            return Outcome(rung.fit(rows, paced, base.bins), seasons, clock, choice.ladder)
     linear = base.linear_on(paced, choice.ridge)
     if choice.rung == "linear":
         return Outcome(linear, seasons, clock, choice.ladder)
@@ -314,6 +339,7 @@ def _choose(
     stages: StageMap,
     seasons: tuple[Season, Season],
     settings: FitSettings,
+    own: tuple[OwnRung, ...],
     say: Tell,
 ) -> _Choice:
     """Ridge, clock, number of trees and rung, by all windows together."""
@@ -338,18 +364,34 @@ def _choose(
         Rung("aalen-johansen", _mean(cells), not rises, reason),
         Rung("linear", _mean(clock_scores), rises, reason),
     ]
-    if not rises:
-        return _Choice("aalen-johansen", ridge, "", (0, 0), tuple(rungs))
+    best = clock_scores if rises else cells
     rounds, boosted, why = _choose_rounds(windows, ridge, clock, clock_scores, settings, say)
     if why:
         rungs.append(Rung("boosted", None, False, why))
-        return _Choice("linear", ridge, clock, (0, 0), tuple(rungs))
-    rises, gain = _clear_gain(windows, clock_scores, boosted)
-    rises = rises and max(rounds) > 0
-    reason = f"{rounds[0]} rounds of trees for won and {rounds[1]} for lost gain {gain} over linear"
-    rungs[1] = Rung("linear", rungs[1].log_score, not rises, rungs[1].reason)
-    rungs.append(Rung("boosted", _mean(boosted), rises, reason))
-    return _Choice("boosted" if rises else "linear", ridge, clock, rounds, tuple(rungs))
+    else:
+        rises, gain = _clear_gain(windows, best, boosted)
+        below = next(rung.name for rung in rungs if rung.chosen)
+        reason = f"{rounds[0]} rounds of trees for won and {rounds[1]} for lost gain {gain} over {below}"
+        if rises and max(rounds) > 0:
+            best = boosted
+            rungs = [replace(rung, chosen=False) for rung in rungs]
+        rungs.append(Rung("boosted", _mean(boosted), best is boosted, reason))
+    for rung in own:
+        scores = [_own_score(window, rung, clock, ridge) for window in windows]
+        rises, gain = _clear_gain(windows, best, scores)
+        if rises:
+            best = scores
+            rungs = [replace(one, chosen=False) for one in rungs]
+        rungs.append(Rung(rung.name, _mean(scores), rises, f"gains {gain} over the best rung below"))
+    chosen = next(rung.name for rung in rungs if rung.chosen)
+    return _Choice(chosen, ridge, clock, rounds, tuple(rungs))
+
+
+def _own_score(window: _Window, rung: OwnRung, clock: str, ridge: float) -> Floats:
+    base = window.base
+    own = base.clock(clock, ridge) if clock else DealClock.flat()
+    model = rung.fit(base.rows, base.survival.paced(own.log_pace(base.rows.features, base.bins)), base.bins)
+    return window.score(_on_bins(model, window.late.features) + window.pace(own))
 
 
 def _choose_clock(
