@@ -1,18 +1,26 @@
 """Point-in-time features and the registry that says what each is and when it is known."""
 
 from forecast.features.builder import FeatureMatrix, build, category_texts, feature_names, number_or_nan
+from forecast.features.lead_policy import decide_lead_fields
+from forecast.features.leads import Customers, DatedCustomers, FrozenCustomers, build_leads
 from forecast.features.policy import Decision, decide_fields
-from forecast.features.registry import BUILT_IN, FeatureSpec, custom_spec, label, spec_of
+from forecast.features.registry import BUILT_IN, LEADS, FeatureSpec, custom_spec, label, spec_of
 
 __all__ = [
     "BUILT_IN",
+    "LEADS",
+    "Customers",
+    "DatedCustomers",
     "Decision",
     "FeatureMatrix",
     "FeatureSpec",
+    "FrozenCustomers",
     "build",
+    "build_leads",
     "category_texts",
     "custom_spec",
     "decide_fields",
+    "decide_lead_fields",
     "feature_names",
     "label",
     "number_or_nan",

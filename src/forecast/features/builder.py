@@ -31,14 +31,22 @@ from forecast.history.columns import (
 )
 from forecast.periods import DAY_US
 
-__all__ = ["FeatureMatrix", "build", "category_texts", "feature_names", "number_or_nan"]
+__all__ = [
+    "PRIOR",
+    "FeatureMatrix",
+    "build",
+    "category_texts",
+    "feature_names",
+    "number_or_nan",
+    "shrunk_base",
+]
 
 _NAMES: Final = tuple(spec.name for spec in BUILT_IN)
 _ROW: Final = {name: row for row, name in enumerate(_NAMES)}
 _BLOCK: Final = 65_536
 _WINDOWS_DAYS: Final = (7, 14, 30, 90)
 # How many average deals a track record is diluted with before it says much.
-_PRIOR: Final = {"owner": 10.0, "account": 4.0, "source": 20.0}
+PRIOR: Final = {"owner": 10.0, "account": 4.0, "source": 20.0}
 # Signs of life: a pushed date or a changed category is bookkeeping, not contact with the customer.
 _LIFE: Final = (STAGE, AMOUNT, *BANT, ACTIVITY)
 
@@ -200,15 +208,14 @@ def _fill(history: History, deal: Ints, at_us: Ints, records: TrackRecords, out:
 
     owner = np.where(known[OWNER], value[OWNER], columns.owner[deal])
     owner = np.where(np.isnan(owner), -1, owner).astype(np.int64)
-    closed_all, won_all = records.counts("all", np.zeros_like(deal), rank[0])
-    base = (won_all + 2.5) / (closed_all + 10.0)
+    base = shrunk_base(*records.counts("all", np.zeros_like(deal), rank[0]))
     for kind, code in (
         ("owner", owner),
         ("account", columns.account[deal]),
         ("source", columns.source[deal]),
     ):
         closed, won = records.counts(kind, code, rank[0])
-        out[_ROW[f"{kind}_win_rate"]] = (won + _PRIOR[kind] * base) / (closed + _PRIOR[kind])
+        out[_ROW[f"{kind}_win_rate"]] = (won + PRIOR[kind] * base) / (closed + PRIOR[kind])
         # How many the account had closed makes it a known customer; the same count for owner or source would
         # only tell the date, which does not belong here.
         if kind == "account":
@@ -218,6 +225,12 @@ def _fill(history: History, deal: Ints, at_us: Ints, records: TrackRecords, out:
     out[_ROW["source"]] = _code(columns.source[deal])
     if custom:
         out[len(_NAMES) :] = value[len(FIELDS) :]
+
+
+def shrunk_base(closed: Floats, won: Floats) -> Floats:
+    """Share won of all that closed, drawn to a quarter with the weight of ten."""
+    share: Floats = (won + 2.5) / (closed + 10.0)
+    return share
 
 
 def _code(codes: Ints) -> Floats:

@@ -6,8 +6,10 @@ from forecast.models.bins import Bins
 from forecast.models.cells import StageCells, fit_cells
 from forecast.models.fit import fit_models, fit_outcome
 from forecast.models.fitted import FittedModels, Grades, Rung
+from forecast.models.fresh import FreshDeals, fit_fresh
 from forecast.models.hazard import CAUSES, OutcomeModel, Survival, outcome_log_score
 from forecast.models.incidence import HORIZON_CAP_DAYS, Cells, Curves
+from forecast.models.leads import LeadModels, fit_leads
 from forecast.models.linear import LinearHazard, fit_linear
 from forecast.models.season import Season, fit_season
 from forecast.models.settings import FitSettings
@@ -23,7 +25,9 @@ __all__ = [
     "Curves",
     "FitSettings",
     "FittedModels",
+    "FreshDeals",
     "Grades",
+    "LeadModels",
     "LinearHazard",
     "OutcomeModel",
     "Rung",
@@ -32,6 +36,8 @@ __all__ = [
     "StageCells",
     "Survival",
     "fit_cells",
+    "fit_fresh",
+    "fit_leads",
     "fit_linear",
     "fit_models",
     "fit_outcome",

@@ -21,7 +21,7 @@ from forecast.models.bins import Bins, exposures
 from forecast.models.cells import StageCells, fit_cells
 from forecast.models.encoder import fit_encoder
 from forecast.models.fitted import FittedModels, Grades, Rung
-from forecast.models.hazard import OutcomeModel, Survival, outcome_log_score
+from forecast.models.hazard import CAUSES, OutcomeModel, Survival, outcome_log_score
 from forecast.models.incidence import HORIZON_CAP_DAYS
 from forecast.models.linear import LinearHazard, choose_knots, fit_linear
 from forecast.models.season import Season, fit_season
@@ -29,7 +29,7 @@ from forecast.models.settings import FitSettings
 from forecast.models.shock import Shock, estimate_shock
 from forecast.periods import DAY_US, as_of_us, to_timestamp
 
-__all__ = ["fit_models", "fit_outcome"]
+__all__ = ["fit_models", "fit_outcome", "seasons_of"]
 
 Tell = Callable[[str, float], None]
 
@@ -82,7 +82,7 @@ def _fit_models(history: History, until: pd.Timestamp, settings: FitSettings, sa
     use = tuple(d.feature for d in decisions if d.used)
 
     say("finding the season", 0.05)
-    seasons = _seasons(history, until_us) if settings.use_season else (Season.flat(), Season.flat())
+    seasons = seasons_of(history, until_us) if settings.use_season else (Season.flat(), Season.flat())
     say("building features", 0.1)
     records = DatedRecords.of(history)
     rows = _Rows(landmarks, build(history, landmarks.deal, landmarks.at_us, records))
@@ -136,9 +136,12 @@ def fit_outcome(
     until_us: int,
     settings: FitSettings,
     *,
+    causes: tuple[int, ...] = (WON, LOST),
     tell: Tell | None = None,
 ) -> tuple[OutcomeModel, tuple[Rung, ...]]:
     """Climb the ladder: stage cells always, the linear rung if it foretold later windows clearly better.
+
+    causes : outcomes that must have been seen before the linear rung is tried
 
     Each window trains on what was recorded before it and is scored on the landmarks inside it, so the choice
     is made by the question that is asked in use. Ties go to the simpler rung.
@@ -149,15 +152,15 @@ def fit_outcome(
     survival = Survival.of(landmarks, bins, seasons)
     closed = _closed_deals(landmarks)
     cells = _cells(rows, survival, bins, stages)
-    if closed < settings.min_closed_deals or not _both_causes(landmarks):
+    if closed < settings.min_closed_deals or not _all_seen(landmarks, causes):
         reason = (
             f"{closed:.0f} closed deals on the landmark grid; "
-            f"the linear rung needs {settings.min_closed_deals}, won and lost"
+            f"the linear rung needs {settings.min_closed_deals}, {' and '.join(CAUSES[c - 1] for c in causes)}"
         )
         return cells, (Rung("aalen-johansen", None, True, reason), Rung("linear", None, False, reason))
 
     say("comparing rungs on later windows", 0.2)
-    ridge, differences, scores = _compare(rows, use, seasons, stages, until_us, settings, say)
+    ridge, differences, scores = _compare(rows, use, seasons, stages, until_us, settings, causes, say)
     mean = float(np.mean(differences)) if len(differences) else 0.0
     error = float(np.std(differences, ddof=1) / np.sqrt(len(differences))) if len(differences) > 1 else np.inf
     linear_wins = mean > error
@@ -192,6 +195,7 @@ def _compare(
     stages: StageMap,
     until_us: int,
     settings: FitSettings,
+    causes: tuple[int, ...],
     say: Tell,
 ) -> tuple[float, Floats, tuple[float | None, float | None]]:
     """Ridge chosen, per-deal gains of linear over cells, and both mean log scores, over later windows."""
@@ -205,7 +209,7 @@ def _compare(
         split_us = until_us - window * step_us
         early = _censored(rows, split_us)
         closed = _closed_deals(early.landmarks)
-        if closed < settings.min_closed_deals or not _both_causes(early.landmarks):
+        if closed < settings.min_closed_deals or not _all_seen(early.landmarks, causes):
             break
         early = early.take(_sample(len(early.landmarks), _RIDGE_ROWS, settings.seed))
         late = _censored(rows.take(np.flatnonzero(rows.landmarks.at_us >= split_us)), split_us + step_us)
@@ -272,15 +276,15 @@ def _closed_deals(landmarks: Landmarks) -> float:
     return float(len(np.unique(landmarks.deal[landmarks.cause > 0])))
 
 
-def _both_causes(landmarks: Landmarks) -> bool:
-    return bool((landmarks.cause == WON).any() and (landmarks.cause == LOST).any())
+def _all_seen(landmarks: Landmarks, causes: tuple[int, ...]) -> bool:
+    return all((landmarks.cause == cause).any() for cause in causes)
 
 
 def _longest_days(landmarks: Landmarks) -> float:
     return float(landmarks.duration_days.max(initial=7.0))
 
 
-def _seasons(history: History, until_us: int) -> tuple[Season, Season]:
+def seasons_of(history: History, until_us: int) -> tuple[Season, Season]:
     """Daily numbers of deals open, won and lost, and the profiles they show."""
     deal, at_us, stage = history.stage_entries
     kind = history.stages.kind[stage]

@@ -20,10 +20,10 @@ from forecast.models.season import Season
 from forecast.models.shock import Shock
 from forecast.tables import Money
 
-__all__ = ["FittedModels", "Grades", "Rung"]
+__all__ = ["RUNGS", "FittedModels", "Grades", "Rung", "on_bins"]
 
 _BLOCK: Final = 8_192
-_RUNGS: Final[dict[str, Any]] = {StageCells.name: StageCells, LinearHazard.name: LinearHazard}
+RUNGS: Final[dict[str, Any]] = {StageCells.name: StageCells, LinearHazard.name: LinearHazard}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,16 @@ class Grades:
     def letters(score: Ints) -> Any:
         """(n,) A for the best quarter of the scale, then B, C and D."""
         return np.array(["D", "C", "B", "A"], dtype=object)[np.clip((score - 1) // 25, 0, 3)]
+
+
+def on_bins(coefficients: Floats, basis: Floats) -> Floats:
+    """(..., B) coefficients laid out on the bins by a (B, J) basis: (..., J), row by row."""
+    if basis.shape[0] == basis.shape[1] and np.array_equal(basis, np.eye(len(basis))):
+        return coefficients
+    spread: Floats = coefficients[..., 0, None] * basis[0]
+    for b in range(1, len(basis)):
+        spread = spread + coefficients[..., b, None] * basis[b]
+    return spread
 
 
 @dataclass(frozen=True)
@@ -86,13 +96,7 @@ class FittedModels:
 
     def on_bins(self, coefficients: Floats) -> Floats:
         """(..., B) coefficients laid out on the bins: (..., J). Elementwise, so rows cannot disturb rows."""
-        basis = self.outcome.basis
-        if basis.shape[0] == basis.shape[1] and np.array_equal(basis, np.eye(len(basis))):
-            return coefficients
-        spread: Floats = coefficients[..., 0, None] * basis[0]
-        for b in range(1, len(basis)):
-            spread = spread + coefficients[..., b, None] * basis[b]
-        return spread
+        return on_bins(coefficients, self.outcome.basis)
 
     def cells(self, as_of_us: int, marks_days: Any, until_days: float = HORIZON_CAP_DAYS) -> Cells:
         """Time axis of an as-of moment with edges at the marks."""
@@ -177,7 +181,7 @@ class FittedModels:
             trained_until_us=int(model["trained_until_us"]),
             stages=StageMap.from_json(files["stages"]),
             money=Money.from_json(files["money"]),
-            outcome=_RUNGS[files["outcome"]["rung"]].from_json(files["outcome"]),
+            outcome=RUNGS[files["outcome"]["rung"]].from_json(files["outcome"]),
             seasons=(Season.from_json(files["season"]["won"]), Season.from_json(files["season"]["lost"])),
             amount=AmountModel.from_json(files["amount"]),
             arrivals=ArrivalModel.from_json(files["arrivals"]),

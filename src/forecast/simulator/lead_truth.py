@@ -1,9 +1,9 @@
 """The exact probability that a lead is converted, given what was recorded of it: no sampling anywhere.
 
-Under each hidden quality everything recorded of a lead is independent: the answers of its first form, the time it
-has waited without being converted or ruled out, its activities and the silence between them. Their product,
-times the share of that quality among leads of its source, is P(quality | recorded before as_of). From then
-on both exits run at constant rates on one clock, so with E the clock time until the horizon
+Under each hidden quality everything recorded of a lead is independent: the answers of its first form, the
+time it has waited without being converted or ruled out, its activities and the silence between them. Their
+product, times the share of that quality among leads of its source, is P(quality | recorded before as_of).
+From then on both exits run at constant rates on one clock, so with E the clock time until the horizon
 
     P(converted within it) = sum over qualities of P(quality) * c / (c + d) * (1 - exp(-(c + d) E)).
 
@@ -47,12 +47,12 @@ class LeadTruth:
         """(n, qualities) log prior by source, and log-likelihood of the answers on the first form."""
         log = safe_log(rules.QUALITY_BY_SOURCE)[self.leads.source]
         said = safe_log(rules.ANSWERS).T[self.leads.answer]  # (n, questions, qualities)
-        log = log + np.where((self.leads.answer >= 0)[:, :, None], said, 0.0).sum(axis=1)
-        return log
+        start: Floats = log + np.where((self.leads.answer >= 0)[:, :, None], said, 0.0).sum(axis=1)
+        return start
 
     @cached_property
     def _talk(self) -> tuple[Ints, Ints, Ints]:
-        """Sort keys of all activities, by lead and moment, and how many of them are inbound and outbound so far."""
+        """Sort keys of all activities by lead and moment; how many up to each are inbound, and outbound."""
         leads = self.leads
         key = sort_key(leads.activity_lead, leads.activity_us)
         order = np.argsort(key, kind="stable")
@@ -80,10 +80,11 @@ class LeadTruth:
             - talked[:, None] * rate
             - waited[:, None] * (rules.CONVERT_RATE + rules.DISQUALIFY_RATE)
         )
-        return np.exp(log - logsumexp(log, axis=1, keepdims=True))
+        share: Floats = np.exp(log - logsumexp(log, axis=1, keepdims=True))
+        return share
 
     def converted(self, lead: Ints, as_of_us: Ints, until_us: Ints) -> Floats:
-        """P(converted in [as_of, until) | recorded before as_of): (n, H) for until_us (n, H); NaN if not open."""
+        """P(converted in [as_of, until) | recorded before as_of): (n, H) as until_us; NaN if not open."""
         ahead = self.clock.elapsed(until_us) - self.clock.elapsed(as_of_us)[:, None]
         exits = rules.CONVERT_RATE + rules.DISQUALIFY_RATE
         by_quality = rules.CONVERT_RATE / exits * -np.expm1(-ahead[:, :, None] * exits)

@@ -6,8 +6,8 @@ quality of the deal the lead becomes: that one is drawn anew from the source. So
 tells nothing about how its deal will end that its source does not, and the truth about deals needs no leads.
 
 Deals come first in this simulator, so leads are laid behind them in a way that leaves forward time exact.
-Leads of a source arrive as a Poisson process that grows like the business, each is converted at rate c and ruled
-out at rate d by its quality, on the clock `touch`. Read backwards (an M/G/infinity queue):
+Leads of a source arrive as a Poisson process that grows like the business; each is converted at rate c and
+ruled out at rate d by its quality, on the clock `touch`. Read backwards (an M/G/infinity queue):
 
 - conversions are a Poisson process of the same growth, and given one, quality has weight
   pi * c / (c + d + growth) and the wait behind it is exponential with rate c + d + growth;

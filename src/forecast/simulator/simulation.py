@@ -124,8 +124,8 @@ class Simulation:
     ) -> Floats:
         """P(lead converted within each of H horizons | everything recorded before as_of), exactly: (n, H).
 
-        NaN for a lead that is not open at as_of. Leads feel no shared shocks. UsageError for an unknown lead, or
-        moments the simulator's calendar does not know.
+        NaN for a lead that is not open at as_of. Leads feel no shared shocks. UsageError for an unknown lead,
+        or moments the simulator's calendar does not know.
         """
         lead = _places(pd.Index(self.tables.leads["lead_id"]), lead_ids, "lead")
         as_of_each = np.broadcast_to(_moments_us(as_of), lead.shape)
