@@ -2,13 +2,13 @@
 
 The `leads` table is a snapshot: none of its columns says when it was filled, and at conversion much is (the
 account, the budget, the owner who takes over). So every column is judged as a custom attribute of deals
-without events is (docs/decisions/0006): it is used if it is filled about as often in leads that are open as in those
-that were converted *and* in those that were disqualified. Both are compared apart: conversions are few, and among
-all that left a column which only they fill would not stand out.
+without events is (docs/decisions/0006): it is used if it is filled about as often in leads that are open as
+in those that were converted *and* in those that were disqualified. Both are compared apart: conversions are
+few, and among all that left a column which only they fill would not stand out.
 
 Compared is the snapshot with itself: open, converted, disqualified as it stands at the end of the data. At an
-earlier moment a lead that was converted later counted as open, and its column, filled by then, would make the leak
-look like honesty.
+earlier moment a lead that was converted later counted as open, and its column, filled by then, would make the
+leak look like honesty.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from forecast.history.history import NEVER_US
 
 __all__ = ["decide_lead_fields"]
 
+_ALIKE: Final = "a snapshot without dates, but filled alike whatever became of the lead"
 _LEFT: Final = {CONVERTED: "converted", DISQUALIFIED: "disqualified"}
 
 
@@ -44,7 +45,7 @@ def decide_lead_fields(
     _check_names("exclude_lead_fields", exclude, columns | {spec.name for spec in LEADS})
     _check_names("trust_lead_fields", trust, columns)
     every = np.arange(len(history))
-    kind = history.stages.kind[history.stage(every, np.int64(NEVER_US))]
+    kind = history.stages.kind[history.stage(every, np.int64(NEVER_US))].astype(np.int64)
     verdicts = {name: _judge(_values(history, name, every), kind) for name in columns}
 
     def decide(feature: str, column: str) -> Decision:
@@ -55,7 +56,7 @@ def decide_lead_fields(
         if column in trust:
             return Decision(feature, True, "trusted by the settings")
         refusal = verdicts[column]
-        return Decision(feature, refusal is None, refusal or "a snapshot, but filled alike whatever became of it")
+        return Decision(feature, refusal is None, refusal or _ALIKE)
 
     decided = [decide(spec.name, spec.field) for spec in LEADS]
     return decided + [decide(custom_spec(name).name, name) for name in history.columns.custom]

@@ -1,7 +1,7 @@
 """The builder of features of leads, for all landmarks of a training and for one lead of a request.
 
-A lead has no history of fields: besides its activities there is what came before it (its owner's and its source's
-leads, its account's deals) and a snapshot of columns, see `lead_policy`.
+A lead has no history of fields: besides its activities there is what came before it (its owner's and its
+source's leads, its account's deals) and a snapshot of columns, see `lead_policy`.
 """
 
 from __future__ import annotations

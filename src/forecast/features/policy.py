@@ -114,7 +114,7 @@ def _judge_static(history: History, feature: str, place: int, kind: Ints) -> Dec
 def fill_gap(
     filled: NDArray[np.bool_], is_open: NDArray[np.bool_], is_closed: NDArray[np.bool_]
 ) -> tuple[float, float] | None:
-    """How often a column is filled in open and in closed records if that differs by more than chance, else None."""
+    """Shares of open and of closed records in which a column is filled, if they differ by more than chance."""
     if not is_open.any() or not is_closed.any():
         return None
     low, high = float(filled[is_open].mean()), float(filled[is_closed].mean())

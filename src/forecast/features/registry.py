@@ -151,10 +151,12 @@ LEADS: Final[tuple[FeatureSpec, ...]] = (
                 "chiamate e incontri negli ultimi 90 giorni", _ACTIVITY, _HAPPENED, "talking beats writing",
                 field="activity"),
     FeatureSpec("silence_days", "log", "days of silence", "giorni di silenzio",
-                "activities, and leads.created_at", _HAPPENED, "silent leads go cold", spline=True, unit="days"),
+                "activities, and leads.created_at", _HAPPENED, "silent leads go cold", spline=True,
+                unit="days"),
     FeatureSpec("owner_conversion_rate", "share", "owner's conversion rate so far",
-                "tasso di conversione del responsabile finora", _LEFT, "expanding, shrunk to the company's rate; "
-                + _FILLED_ALIKE, "some people convert more", field="owner_id", unit="share"),
+                "tasso di conversione del responsabile finora", _LEFT,
+                "expanding, shrunk to the company's rate; " + _FILLED_ALIKE, "some people convert more",
+                field="owner_id", unit="share"),
     FeatureSpec("source_conversion_rate", "share", "conversion rate of this source",
                 "tasso di conversione di questa fonte", _LEFT, "expanding, shrunk to the company's rate; "
                 + _FILLED_ALIKE, "referrals are not cold calls", field="source", unit="share"),

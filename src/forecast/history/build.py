@@ -293,7 +293,7 @@ def _first_seen(parts: Iterable[tuple[Ints, int, Ints, Floats]], deals: int) -> 
 def activity_parts(
     activities: pd.DataFrame, ids: pd.Index, key: str = "deal_id"
 ) -> list[tuple[Ints, int, Ints, Floats]]:
-    """Activities of the deals `ids` (or of the leads, by the column `key`), as entries of the three counters."""
+    """Activities of the deals `ids` (of the leads, by another `key`), as entries of the three counters."""
     deal = ids.get_indexer(pd.Index(activities[key].to_numpy(object))).astype(np.int64)
     at_us = microseconds(activities["occurred_at"])
     inbound = (activities["direction"] == "in").to_numpy(bool)

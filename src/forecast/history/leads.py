@@ -1,7 +1,7 @@
 """Leads as a history: a lead is open from its creation until it is converted or disqualified.
 
-A lead goes through three stages, `open`, `converted` (kind won) and `disqualified` (kind lost), so everything that
-reads deals as of a moment reads leads too: landmarks, closings, track records, seasons.
+A lead goes through three stages, `open`, `converted` (kind won) and `disqualified` (kind lost), so everything
+that reads deals as of a moment reads leads too: landmarks, closings, track records, seasons.
 
 What is known when: conversion, disqualification and activities carry their own dates. All other columns of
 `leads` are a snapshot without dates. They stand as entries of the lead's first moment, and whether they may

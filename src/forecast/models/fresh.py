@@ -1,12 +1,12 @@
 """What becomes of a deal born from a lead: P(won within h days of its creation), by the lead's source.
 
-Three rates, constant within a bin of the days since creation: of winning, of losing, and of coming back from a
-loss. From them the share of deals that have been won by each day follows step by step (the Aalen-Johansen estimator
-of state occupation, which asks no Markov property of single deals: Datta and Satten 2001).
+Three rates, constant within a bin of the days since creation: of winning, of losing, and of coming back from
+a loss. From them the share of deals that have been won by each day follows step by step (the Aalen-Johansen
+estimator of state occupation, which asks no Markov property of single deals: Datta and Satten 2001).
 
-The shape over time is that of all new deals of the company. A source and birth from a lead move its level, each by
-one factor per rate that is drawn to 1 with the weight of ten closings (Gamma-Poisson): deals from leads of a source
-lean on those from all leads, on all deals of the source, and on the company's.
+The shape over time is that of all new deals of the company. A source and birth from a lead move its level,
+each by one factor per rate that is drawn to 1 with the weight of ten closings (Gamma-Poisson): deals from
+leads of a source lean on those from all leads, on all deals of the source, and on the company's.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class FreshDeals:
     @cached_property
     def won_by_day(self) -> Floats:
         """(S + 1, 731) P(won within d whole days of creation), d = 0 .. 730; never falls."""
-        bin_of_day = self.bins.of(np.arange(_DAYS) + 0.5)
+        bin_of_day = self.bins.of(np.arange(_DAYS, dtype=np.float64) + 0.5)
         win = self.levels[:, :1] * self.rates[_WIN, bin_of_day]
         lose = self.levels[:, 1:] * self.rates[_LOSE, bin_of_day]
         total = win + lose
@@ -158,10 +158,14 @@ def fit_fresh(deals: History, born: Bools, until_us: int) -> FreshDeals:
         known[source == code] = level
     common = _level_over(spells, from_lead, rates, known)
     levels = [
-        of_source[code] * common * _level(spells, from_lead & (source == code), rates, of_source[code] * common)
+        of_source[code]
+        * common
+        * _level(spells, from_lead & (source == code), rates, of_source[code] * common)
         for code in of_source
     ]
-    return FreshDeals(spells.bins, rates, tuple(names[code] for code in of_source), np.array([*levels, common]))
+    return FreshDeals(
+        spells.bins, rates, tuple(names[code] for code in of_source), np.array([*levels, common])
+    )
 
 
 def _spells(deals: History, fresh: Bools, until_us: int) -> _Spells:
@@ -178,7 +182,13 @@ def _spells(deals: History, fresh: Bools, until_us: int) -> _Spells:
     first = np.searchsorted(deal, deal)
     before = wins[:-1] == wins[first]
     rows = np.flatnonzero(before & (kind != WON))
-    deal, at_us, ends_us, kind, next_kind = deal[rows], at_us[rows], ends_us[rows], kind[rows], next_kind[rows]
+    deal, at_us, ends_us, kind, next_kind = (
+        deal[rows],
+        at_us[rows],
+        ends_us[rows],
+        kind[rows],
+        next_kind[rows],
+    )
     start = np.maximum(at_us - deals.columns.created_at_us[deal], 0) / DAY_US
     end = np.maximum(ends_us - deals.columns.created_at_us[deal], 0) / DAY_US
     bins = Bins.for_follow_up(float(end.max(initial=7.0)))

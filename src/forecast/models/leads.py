@@ -1,12 +1,13 @@
 """Models of leads: will one be converted, or ruled out, when; and will it become a won deal.
 
-A lead is read as a deal with one open stage, whose win is its conversion (`forecast.history.leads`), so landmarks,
-season, the ladder of rungs and the curves are those of deals. What comes after the conversion is chained to it:
+A lead is read as a deal with one open stage, whose win is its conversion (`forecast.history.leads`), so
+landmarks, season, the ladder of rungs and the curves are those of deals. What comes after the conversion is
+chained to it:
 
-    P(becomes a won deal within H) = sum over cells of P(converted in the cell) * P(won within H - s | fresh deal)
+    P(becomes a won deal within H) = sum over cells of P(converted in it) * P(won within H - s | fresh deal)
 
-with s the middle of the cell and the fresh deal one from a lead of this source (`forecast.models.fresh`). It is at
-most P(converted within H) and never falls with H, because both factors do not.
+with s the middle of the cell and the fresh deal one from a lead of this source (`forecast.models.fresh`). It
+is at most P(converted within H) and never falls with H, because both factors do not.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ class LeadModels:
         return Cells.at(as_of_us, self.outcome.bins, self.seasons, marks_days=marks, until_days=until_days)
 
     def fresh_place(self, history: History, lead: Ints) -> Ints:
-        """(n,) which level of `fresh` each lead's deal would have; the common one if the source is not trusted."""
+        """(n,) which level of `fresh` each lead's deal would have; the common one without a trusted source."""
         texts = history.vocabulary("source").texts if self._source_is_used else ()
         place = self.fresh.place(texts)
         source = history.columns.source[lead] if self._source_is_used else np.full(len(lead), -1)
@@ -114,16 +115,15 @@ class LeadModels:
     def _source_is_used(self) -> bool:
         return any(decision.feature == "source" and decision.used for decision in self.decisions)
 
-    def becomes_won(
-        self, curves: Curves, fresh_place: Ints, within_days: float = HORIZON_CAP_DAYS
-    ) -> Floats:
+    def becomes_won(self, curves: Curves, fresh_place: Ints, within_days: float = HORIZON_CAP_DAYS) -> Floats:
         """(n,) P(converted, and the deal won, within so many days); they must be an edge of the curves."""
         last = int(np.searchsorted(curves.edges_days, within_days - 1e-9))
         edges, converted = curves.edges_days[: last + 1], curves.won[:, : last + 1]
         left = within_days - (edges[:-1] + edges[1:]) / 2
         chance = self.fresh.won_within(left)[fresh_place]
         found = (np.diff(converted, axis=1) * chance).sum(axis=1)
-        return np.minimum(found, converted[:, -1])
+        at_most: Floats = np.minimum(found, converted[:, -1])
+        return at_most
 
     def chances(
         self,
@@ -173,9 +173,7 @@ class LeadModels:
             "fresh": self.fresh.to_json(),
             "records": self.records.to_json(),
             "grades": self.grades.percentiles.tolist(),
-            "features": [
-                {"feature": d.feature, "used": d.used, "reason": d.reason} for d in self.decisions
-            ],
+            "features": [{"feature": d.feature, "used": d.used, "reason": d.reason} for d in self.decisions],
             "ladder": [
                 {"name": r.name, "log_score": r.log_score, "chosen": r.chosen, "reason": r.reason}
                 for r in self.ladder

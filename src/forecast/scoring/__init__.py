@@ -1,5 +1,12 @@
-"""Scores of open deals and the reasons behind them."""
+"""Scores of open deals and of open leads, and the reasons behind them."""
 
+from forecast.scoring.leads import (
+    LEAD_SCORE_COLUMNS,
+    lead_models,
+    score_lead_arrays,
+    score_leads,
+    score_open_leads,
+)
 from forecast.scoring.scores import (
     HORIZONS_DAYS,
     SCORE_COLUMNS,
@@ -11,9 +18,14 @@ from forecast.scoring.scores import (
 
 __all__ = [
     "HORIZONS_DAYS",
+    "LEAD_SCORE_COLUMNS",
     "SCORE_COLUMNS",
+    "lead_models",
     "score_arrays",
     "score_columns",
     "score_deals",
+    "score_lead_arrays",
+    "score_leads",
     "score_open_deals",
+    "score_open_leads",
 ]

@@ -17,7 +17,7 @@ import numpy as np
 
 from forecast.arrays import Floats
 from forecast.features import FeatureMatrix, label, spec_of
-from forecast.models import Cells, FittedModels
+from forecast.models import Cells, FittedModels, LeadModels
 
 __all__ = ["Explainer"]
 
@@ -31,14 +31,17 @@ class Explainer:
     """Explains scores of one as-of moment.
 
     models : what made the scores
-    cells : the time axis they were made on
+    cells : the time axis they were made on, up to the horizon that is explained
+    coarse : one cell per bin up to the same horizon; without it, up to the cap
     """
 
-    def __init__(self, models: FittedModels, as_of_us: int, cells: Cells) -> None:
+    def __init__(
+        self, models: FittedModels | LeadModels, as_of_us: int, cells: Cells, coarse: Cells | None = None
+    ) -> None:
         self._outcome = models.outcome
         self._on_bins = models.on_bins
         # The path needs only the shape of the gradient: one cell per bin, the season averaged inside.
-        self._coarse = Cells.by_bin(as_of_us, models.outcome.bins, models.seasons)
+        self._coarse = coarse or Cells.by_bin(as_of_us, models.outcome.bins, models.seasons)
         self._reference_won = float(cells.curves(models.on_bins(models.outcome.reference[None])).won[0, -1])
 
     def effects(self, coefficients: Floats, contributions: Floats, won: Floats) -> Floats:

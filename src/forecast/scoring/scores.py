@@ -22,6 +22,7 @@ from forecast.scoring.reasons import Explainer
 __all__ = [
     "HORIZONS_DAYS",
     "SCORE_COLUMNS",
+    "column_of",
     "score_arrays",
     "score_columns",
     "score_deals",
@@ -69,7 +70,7 @@ def score_deals(
 ) -> pd.DataFrame:
     """Score given open deals; see `score_open_deals`."""
     arrays = score_arrays(history, bundle, deal, as_of, period=period, reasons=reasons)
-    return pd.DataFrame({name: _column(name, values) for name, values in arrays.items()})
+    return pd.DataFrame({name: column_of(name, values) for name, values in arrays.items()})
 
 
 def score_arrays(
@@ -163,7 +164,7 @@ def score_arrays(
     return {name: data[name] for name in score_columns(period is not None)}
 
 
-def _column(name: str, values: Any) -> Any:
+def column_of(name: str, values: Any) -> Any:
     """A column of the frame from its plain array."""
     if name == "as_of":
         return pd.Series(values, dtype="int64").astype("datetime64[us, UTC]")
