@@ -7,17 +7,18 @@
 
 - A lead exists from the midnight of its first contact (DD-MM-YYYY, without time of day) and is converted at
   `won_date`. One was won before its first contact; it counts from that contact on.
-- Nobody is ever ruled out in this data: a lead that is not won stays open. There are no activities and no answers.
+- Nobody is ever ruled out in this data: a lead that is not won stays open. There are no activities, no answers.
 - `origin` is the source and `landing_page_id` an attribute; both are filled at the first contact.
-- Every column of the file of closed deals exists for won leads only. The sales representative (as owner) and three
-  of the others are kept, as an export would have them: the field policy has to find out that they cannot be used.
+- Every column of the file of closed deals exists for won leads only. The sales representative (as owner) and
+  three of the others are kept, as an export would have them: the field policy has to find out that they cannot
+  be used.
 - No deal is known behind a lead, so nothing is said here about becoming a won deal: a conversion is a win.
 
-Protocol: no win is recorded before December 2017, so landmarks begin then. Everybody learns from what was recorded
-before Monday, 2 April 2018, and is asked about all leads open on nine Mondays, 2 April to 28 May: P(won within 30
-and 90 days). All of these can be followed for 90 days. Beside our models stand the constant, the share won by
-origin, and a logistic regression of scikit-learn for each horizon on age, origin and landing page, which can learn only
-from landmarks that could be followed that long.
+Protocol: no win is recorded before December 2017, so landmarks begin then. Everybody learns from what was
+recorded before Monday, 2 April 2018, and is asked about all leads open on nine Mondays, 2 April to 28 May:
+P(won within 30 and 90 days). All of these can be followed for 90 days. Beside our models stand the constant,
+the share won by origin, and a logistic regression of scikit-learn for each horizon on age, origin and landing
+page, which can learn only from landmarks that could be followed that long.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ _SHOWN: Final = {
 
 @dataclass(frozen=True)
 class Result:
-    """What came out: long table of `forecast.evaluation.scoreboard`, and the models that say what was chosen."""
+    """What came out: long table of `forecast.evaluation.scoreboard`, and models that say what was chosen."""
 
     scores: pd.DataFrame
     models: LeadModels
