@@ -96,5 +96,5 @@ def test_settings_exclude_and_trust(sample_tables: Tables) -> None:
     found = decisions(sample_tables, exclude=("budget",), trust=("disqualified_reason",))
     assert found["budget"] == Decision("budget", False, "left out by the settings")
     assert found["custom:disqualified_reason"].used
-    with pytest.raises(UsageError, match="trust_lead_fields names 'bugdet'.*'budget'"):
+    with pytest.raises(UsageError, match=r"trust_lead_fields names 'bugdet'.*'budget'"):
         decisions(sample_tables, trust=("bugdet",))

@@ -31,6 +31,7 @@ _PRIOR: Final = np.array([0.25 * _PRIOR_RATE, 0.75 * _PRIOR_RATE, 0.1 / 365.0])
 _BIN_EVENTS: Final = 2.0  # closings one bin of the company is diluted with
 _LEVEL_EVENTS: Final = 10.0  # closings the level of a source, or of leads, is diluted with
 _MOST_SOURCES: Final = 40
+_ROUNDS: Final = 6
 _DAYS: Final = int(HORIZON_CAP_DAYS)
 _WIN, _LOSE, _RETURN = range(3)
 
@@ -123,14 +124,26 @@ class _Spells:
     fell: Bools
     returned: Bools
 
-    def counts(self, rows: Bools) -> tuple[Floats, Floats]:
-        """(3, J) events and days at risk of winning, losing, returning."""
-        at_risk = np.stack([rows & ~self.lost, rows & ~self.lost, rows & self.lost])
-        ended = np.stack([rows & self.won, rows & self.fell, rows & self.returned])
+    def counts(self, level: Floats) -> tuple[Floats, Floats]:
+        """(3, J) events, and days at risk, of winning, losing and returning.
+
+        level : (n, 2) factors of winning and losing: a day at twice the usual rate counts as two
+        """
         width = self.exposure.shape[1]
+        ended = (self.won, self.fell, self.returned)
         events = np.stack([np.bincount(self.bin[e], minlength=width) for e in ended]).astype(np.float64)
-        days = np.stack([self.exposure[r].sum(axis=0) for r in at_risk])
+        weight = np.stack([level[:, _WIN] * ~self.lost, level[:, _LOSE] * ~self.lost, 1.0 * self.lost])
+        days: Floats = weight @ self.exposure
         return events, days
+
+    def level(self, rows: Bools, rates: Floats, already: Floats) -> Floats:
+        """(2,) factors of winning and losing of some spells over `already` ((2,) or (n, 2)) times the rates."""
+        at_risk = rows & ~self.lost
+        known = np.broadcast_to(already, (len(rows), 2))[at_risk]
+        expected = (self.exposure[at_risk] @ rates[:_RETURN].T * known).sum(axis=0)
+        seen = np.array([(rows & self.won).sum(), (rows & self.fell).sum()], dtype=np.float64)
+        factor: Floats = (seen + _LEVEL_EVENTS) / (expected + _LEVEL_EVENTS)
+        return factor
 
 
 def fit_fresh(deals: History, born: Bools, until_us: int) -> FreshDeals:
@@ -141,27 +154,25 @@ def fit_fresh(deals: History, born: Bools, until_us: int) -> FreshDeals:
     motions = deals.vocabulary("motion")
     fresh = born | (deals.columns.motion == motions.places.get("new", -2))
     spells = _spells(deals, fresh, until_us)
-    events, days = spells.counts(np.ones(len(spells.deal), dtype=bool))
-    rates = _company_rates(events, days)
-
-    source = deals.columns.source[spells.deal]
-    from_lead = born[spells.deal]
+    source, from_lead = deals.columns.source[spells.deal], born[spells.deal]
     names = deals.vocabulary("source").texts
     seen = np.bincount(deals.columns.source[born & (deals.columns.source >= 0)], minlength=len(names))
     chosen = np.sort(np.argsort(-seen, kind="stable")[:_MOST_SOURCES])
     chosen = chosen[seen[chosen] > 0]
 
-    of_source = {int(code): _level(spells, source == code, rates, np.ones(2)) for code in chosen}
-    # How deals from leads differ from the others of their sources, all sources together.
-    known = np.ones((len(spells.deal), 2))
-    for code, level in of_source.items():
-        known[source == code] = level
-    common = _level_over(spells, from_lead, rates, known)
+    # Shape and levels in turn: sources that win fast leave the others behind, and a shape of all together
+    # would mistake that for waiting.
+    level = np.ones((len(spells.deal), 2))
+    for _ in range(_ROUNDS):
+        rates = _rates(*spells.counts(level))
+        of_source = {int(code): spells.level(source == code, rates, np.ones(2)) for code in chosen}
+        for code, factor in of_source.items():
+            level[source == code] = factor
+    # How deals from leads differ from the others of their sources, all sources together, then each.
+    common = spells.level(from_lead, rates, level)
     levels = [
-        of_source[code]
-        * common
-        * _level(spells, from_lead & (source == code), rates, of_source[code] * common)
-        for code in of_source
+        factor * common * spells.level(from_lead & (source == code), rates, factor * common)
+        for code, factor in of_source.items()
     ]
     return FreshDeals(
         spells.bins, rates, tuple(names[code] for code in of_source), np.array([*levels, common])
@@ -206,25 +217,11 @@ def _spells(deals: History, fresh: Bools, until_us: int) -> _Spells:
     )
 
 
-def _company_rates(events: Floats, days: Floats) -> Floats:
+def _rates(events: Floats, days: Floats) -> Floats:
     """(3, J) rates by bin, drawn to the rate over all bins, that to what is usual."""
-    if not events[: _LOSE + 1].any():
+    if not events[:_RETURN].any():
         # Without a single closing nobody can tell "nothing closes" from "closed deals were not exported".
         days = np.zeros_like(days)
     overall = (events.sum(axis=1) + _BIN_EVENTS) / (days.sum(axis=1) + _BIN_EVENTS / _PRIOR)
     rates: Floats = (events + _BIN_EVENTS) / (days + _BIN_EVENTS / overall[:, None])
     return rates
-
-
-def _level(spells: _Spells, rows: Bools, rates: Floats, already: Floats) -> Floats:
-    """(2,) factors of winning and losing of some spells over `already` (2,) times the company's rates."""
-    return _level_over(spells, rows, rates, np.broadcast_to(already, (len(rows), 2)))
-
-
-def _level_over(spells: _Spells, rows: Bools, rates: Floats, already: Floats) -> Floats:
-    """The same with factors of each spell's own, (n, 2)."""
-    at_risk = rows & ~spells.lost
-    expected = (spells.exposure[at_risk] @ rates[:_RETURN].T * already[at_risk]).sum(axis=0)
-    seen = np.array([(rows & spells.won).sum(), (rows & spells.fell).sum()], dtype=np.float64)
-    factor: Floats = (seen + _LEVEL_EVENTS) / (expected + _LEVEL_EVENTS)
-    return factor

@@ -1,0 +1,189 @@
+"""Models of leads: laws of probability, the simulator's truth recovered, honesty with little to learn from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import rankdata
+
+from forecast.features import DatedCustomers, FrozenCustomers
+from forecast.history import History, Leads
+from forecast.models import FitSettings, FittedModels, LeadModels, fit_leads
+from forecast.periods import as_of_us
+from forecast.simulator import Simulation, simulate
+from forecast.tables import Tables
+
+AS_OF = pd.Timestamp("2026-01-01", tz="UTC")
+LEARN_UNTIL = pd.Timestamp("2025-01-01", tz="UTC")
+HORIZONS_DAYS = (30, 90, 180)
+
+
+@pytest.fixture(scope="module")
+def frozen(sample_models: FittedModels, sample_leads: Leads) -> FrozenCustomers:
+    return FrozenCustomers.of(sample_models.records, sample_leads.history)
+
+
+def test_chances_are_probabilities_that_never_fall_and_a_won_deal_needs_a_conversion(
+    sample_leads: Leads, sample_lead_models: LeadModels, frozen: FrozenCustomers
+) -> None:
+    history, at_us = sample_leads.history, as_of_us(AS_OF)
+    lead = history.open_deals(at_us)
+    horizons = [1.0, 7.0, 30.0, 90.0, 200.0, 365.0, 730.0]
+    converted, won = sample_lead_models.chances(history, lead, np.full(len(lead), at_us), horizons, frozen)
+    for chance in (converted, won):
+        assert ((chance >= 0) & (chance <= 1)).all()
+        assert (np.diff(chance, axis=1) >= 0).all()
+    assert (won <= converted).all()
+    assert (won[:, -1] > 0).all()
+
+
+def test_models_come_back_from_json_as_they_were(
+    sample_leads: Leads, sample_lead_models: LeadModels, frozen: FrozenCustomers
+) -> None:
+    again = LeadModels.from_json(sample_lead_models.to_json())
+    lead = sample_leads.history.open_deals(as_of_us(AS_OF))
+    when = np.full(len(lead), as_of_us(AS_OF))
+    for one, other in zip(
+        again.chances(sample_leads.history, lead, when, [90.0], frozen),
+        sample_lead_models.chances(sample_leads.history, lead, when, [90.0], frozen),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_nothing_recorded_later_changes_what_is_learnt(
+    sample_tables: Tables, sample_history: History
+) -> None:
+    """The reason for ruling out is refused either way; without it the snapshot knows no future."""
+    leads = sample_tables.leads.drop(columns="disqualified_reason")
+    known = leads[leads["created_at"] < LEARN_UNTIL]
+    known = known.assign(
+        converted_at=known["converted_at"].where(known["converted_at"] < LEARN_UNTIL),
+        disqualified_at=known["disqualified_at"].where(known["disqualified_at"] < LEARN_UNTIL),
+        deal_id=known["deal_id"].where(known["converted_at"] < LEARN_UNTIL),
+    )
+    done = sample_tables.activities
+    settings = FitSettings(seed=1, windows=1)
+    found = []
+    for tables in (
+        replace(sample_tables, leads=leads),
+        replace(
+            sample_tables,
+            leads=known.reset_index(drop=True),
+            activities=done[done["occurred_at"] < LEARN_UNTIL].reset_index(drop=True),
+        ),
+    ):
+        models = fit_leads(Leads.from_tables(tables, sample_history), sample_history, LEARN_UNTIL, settings)
+        assert models is not None
+        found.append(models.to_json())
+    for decisions in found:
+        decisions.pop("features")
+    assert found[0] == found[1]
+
+
+def few_leads(tables: Tables, history: History, count: int) -> LeadModels:
+    leads = Leads.from_tables(replace(tables, leads=tables.leads.head(count)), history)
+    models = fit_leads(leads, history, AS_OF, FitSettings(seed=1))
+    assert models is not None
+    return models
+
+
+@pytest.mark.parametrize("count", [1, 5, 40])
+def test_few_leads_get_the_rate_of_all_and_the_middle_of_the_scale(
+    sample_tables: Tables, sample_history: History, count: int
+) -> None:
+    models = few_leads(sample_tables, sample_history, count)
+    assert models.outcome.name == "aalen-johansen"
+    chosen = next(rung for rung in models.ladder if rung.chosen)
+    assert "leads on the landmark grid" in chosen.reason
+    fresh = Leads.from_tables(sample_tables, sample_history).history
+    lead = fresh.open_deals(as_of_us(AS_OF))
+    customers = DatedCustomers.of(sample_history, fresh)
+    converted, won = models.chances(fresh, lead, np.full(len(lead), as_of_us(AS_OF)), [90.0], customers)
+    assert np.ptp(converted) == 0
+    assert 0.01 < converted[0, 0] < 0.8
+    assert (won < converted).all()
+    assert set(models.score(converted[:, 0])) == {50}
+
+
+def test_no_lead_before_the_moment_is_no_model(sample_leads: Leads, sample_history: History) -> None:
+    early = pd.Timestamp("2021-01-01", tz="UTC")
+    assert fit_leads(sample_leads, sample_history, early, FitSettings()) is None
+
+
+@cache
+def company() -> Simulation:
+    return simulate(6_000, seed=3)
+
+
+@cache
+def asked() -> pd.DataFrame:
+    """Chances, truth and outcome of every lead open at the start of six months after the training."""
+    simulation = company()
+    deals = History.from_tables(simulation.tables)
+    leads = Leads.from_tables(simulation.tables, deals)
+    models = fit_leads(leads, deals, LEARN_UNTIL, FitSettings(seed=1))
+    assert models is not None
+    assert models.outcome.name == "linear"
+    table = simulation.tables.leads.set_index("lead_id")
+    events = simulation.tables.deal_events
+    wins = events[(events["field"] == "stage") & (events["value"] == "won")]
+    won_at = wins.groupby("deal_id")["recorded_at"].min()
+    customers = DatedCustomers.of(deals, leads.history)
+    parts = []
+    for moment in pd.date_range(LEARN_UNTIL, periods=6, freq="MS"):
+        lead = leads.history.open_deals(as_of_us(moment))
+        ids = leads.history.deal_ids[lead]
+        when = np.full(len(lead), as_of_us(moment))
+        converted, won = models.chances(leads.history, lead, when, HORIZONS_DAYS, customers)
+        truth = simulation.lead_truth_within(ids, moment, HORIZONS_DAYS)
+        waited = table.loc[ids, "converted_at"] - moment
+        won_after = table.loc[ids, "deal_id"].map(won_at) - moment
+        rows = {"lead": ids}
+        for at, horizon in enumerate(HORIZONS_DAYS):
+            within = pd.Timedelta(days=horizon)
+            rows |= {
+                f"ours_{horizon}": converted[:, at],
+                f"truth_{horizon}": truth[:, at],
+                f"came_{horizon}": (waited < within).to_numpy(),
+                f"won_{horizon}": won[:, at],
+                f"was_won_{horizon}": (won_after < within).to_numpy(),
+            }
+        parts.append(pd.DataFrame(rows))
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("horizon", "most"), [(30, 0.020), (90, 0.035), (180, 0.040)])
+def test_the_truth_about_conversion_is_recovered(horizon: int, most: float) -> None:
+    rows = asked()
+    ours, truth = rows[f"ours_{horizon}"], rows[f"truth_{horizon}"]
+    assert (ours - truth).abs().mean() < most
+    assert abs((ours - truth).mean()) < 0.015
+    constant = (truth - truth.mean()).abs().mean()
+    assert (ours - truth).abs().mean() < 0.4 * constant
+
+
+@pytest.mark.slow
+def test_outcomes_are_foretold_nearly_as_well_as_they_can_be() -> None:
+    rows = asked()
+    came = rows["came_90"]
+    brier = ((rows["ours_90"] - came) ** 2).mean()
+    assert brier < 1.04 * ((rows["truth_90"] - came) ** 2).mean()
+    assert brier < 0.85 * came.var()
+
+
+@pytest.mark.slow
+def test_leads_become_won_deals_as_often_as_foretold() -> None:
+    rows = asked()
+    foretold, came = rows["won_180"], rows["was_won_180"].to_numpy()
+    # A lead stands in up to six rows; its own chance is the spread that counts.
+    spread = np.sqrt(6 * (foretold * (1 - foretold)).sum())
+    assert abs(foretold.sum() - came.sum()) < 2.5 * spread
+    place = rankdata(foretold)
+    auc = (place[came].sum() - came.sum() * (came.sum() + 1) / 2) / (came.sum() * (~came).sum())
+    assert auc > 0.75
