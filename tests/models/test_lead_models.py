@@ -187,3 +187,38 @@ def test_leads_become_won_deals_as_often_as_foretold() -> None:
     place = rankdata(foretold)
     auc = (place[came].sum() - came.sum() * (came.sum() + 1) / 2) / (came.sum() * (~came).sum())
     assert auc > 0.75
+
+
+def told_by_need(simulation: Simulation, share_of_winners: float) -> Tables:
+    """The company with `need` asked of half the leads, confirmed more often where the deal was won later."""
+    rng = np.random.default_rng(2)
+    events, leads = simulation.tables.deal_events, simulation.tables.leads
+    winners = set(events.loc[(events["field"] == "stage") & (events["value"] == "won"), "deal_id"])
+    share = np.where(leads["deal_id"].isin(winners), share_of_winners, 0.3)
+    answer = (rng.random(len(leads)) < share).astype(np.float64)
+    need = np.where(rng.random(len(leads)) < 0.5, np.nan, answer)
+    return replace(simulation.tables, leads=leads.assign(need=need))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("share_of_winners", "proves"), [(0.9, True), (0.3, False)])
+def test_what_is_known_of_a_lead_moves_its_deal_only_if_it_proves_itself(
+    share_of_winners: float, proves: bool
+) -> None:
+    tables = told_by_need(company(), share_of_winners)
+    deals = History.from_tables(tables)
+    leads = Leads.from_tables(tables, deals)
+    models = fit_leads(leads, deals, AS_OF, FitSettings(seed=1))
+    assert models is not None
+    assert (models.tilt is not None) == proves
+    assert "in log score per converted lead over source" in models.ladder_after[0].reason
+    lead = leads.history.open_deals(as_of_us(AS_OF))
+    when = np.full(len(lead), as_of_us(AS_OF))
+    converted, won = models.chances(
+        leads.history, lead, when, [30.0, 365.0, 730.0], DatedCustomers.of(deals, leads.history)
+    )
+    assert (won <= converted).all()
+    assert (np.diff(won, axis=1) >= 0).all()
+    need = tables.leads.set_index("lead_id").loc[leads.history.deal_ids[lead], "need"].to_numpy()
+    share = pd.Series(won[:, -1] / converted[:, -1]).groupby(need).mean()
+    assert (share[1.0] > 1.5 * share[0.0]) == proves

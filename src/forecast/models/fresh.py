@@ -85,6 +85,13 @@ class FreshDeals:
         found: Floats = table[:, low] + part * (table[:, low + 1] - table[:, low])
         return found
 
+    def won_at(self, place: Ints, days: Floats) -> Floats:
+        """(n,) P(won within each row's own days of creation), by its row of `levels`."""
+        low = np.clip(days.astype(np.int64), 0, _DAYS - 1)
+        table = self.won_by_day
+        found: Floats = table[place, low] + (days - low) * (table[place, low + 1] - table[place, low])
+        return found
+
     def to_json(self) -> dict[str, Any]:
         """Plain numbers and texts."""
         return {

@@ -6,8 +6,9 @@ chained to it:
 
     P(becomes a won deal within H) = sum over cells of P(converted in it) * P(won within H - s | fresh deal)
 
-with s the middle of the cell and the fresh deal one from a lead of this source (`forecast.models.fresh`). It
-is at most P(converted within H) and never falls with H, because both factors do not.
+with s the middle of the cell and the fresh deal one from a lead of this source (`forecast.models.fresh`),
+moved by what is known of the lead if that proved itself (`forecast.models.tilt`). It is at most P(converted
+within H) and never falls with H, because both factors do not.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ from forecast.models.hazard import OutcomeModel
 from forecast.models.incidence import HORIZON_CAP_DAYS, Cells, Curves
 from forecast.models.season import Season
 from forecast.models.settings import FitSettings
+from forecast.models.tilt import Conversions, Tilt, fit_tilt
 from forecast.periods import as_of_us
 
 __all__ = ["RANKED_BY_DAYS", "LeadModels", "fit_leads"]
@@ -67,7 +69,9 @@ _CAUSES: Final = ("converted", "disqualified")
 class LeadModels:
     """Everything learnt about leads from what was recorded before `trained_until_us`.
 
+    tilt : what is known of a lead, as it moves the chance of its deal; None if it did not prove itself
     records : conversions by owner and source; an account's record is that of its deals, kept with those
+    ladder, ladder_after : how the models of the conversion, and of what follows it, were judged
     grades : percentiles of P(converted within 90 days) among the leads open at training
     """
 
@@ -75,10 +79,12 @@ class LeadModels:
     outcome: OutcomeModel
     seasons: tuple[Season, Season]
     fresh: FreshDeals
+    tilt: Tilt | None
     records: FrozenRecords
     grades: Grades
     decisions: tuple[Decision, ...]
     ladder: tuple[Rung, ...]
+    ladder_after: tuple[Rung, ...]
     counts: dict[str, int]
 
     def features(
@@ -115,12 +121,20 @@ class LeadModels:
     def _source_is_used(self) -> bool:
         return any(decision.feature == "source" and decision.used for decision in self.decisions)
 
-    def becomes_won(self, curves: Curves, fresh_place: Ints, within_days: float = HORIZON_CAP_DAYS) -> Floats:
+    def becomes_won(
+        self,
+        curves: Curves,
+        features: FeatureMatrix,
+        fresh_place: Ints,
+        within_days: float = HORIZON_CAP_DAYS,
+    ) -> Floats:
         """(n,) P(converted, and the deal won, within so many days); they must be an edge of the curves."""
         last = int(np.searchsorted(curves.edges_days, within_days - 1e-9))
         edges, converted = curves.edges_days[: last + 1], curves.won[:, : last + 1]
         left = within_days - (edges[:-1] + edges[1:]) / 2
         chance = self.fresh.won_within(left)[fresh_place]
+        if self.tilt is not None:
+            chance = -np.expm1(self.tilt.factor(features)[:, None] * np.log1p(-chance))
         found = (np.diff(converted, axis=1) * chance).sum(axis=1)
         at_most: Floats = np.minimum(found, converted[:, -1])
         return at_most
@@ -139,9 +153,8 @@ class LeadModels:
         Each row has its own moment; track records are the frozen ones unless given.
         """
         horizons = np.asarray(horizons_days, dtype=np.float64)
-        log_hazard = self.on_bins(
-            self.outcome.coefficients(self.features(history, lead, at_us, customers, records))
-        )
+        features = self.features(history, lead, at_us, customers, records)
+        log_hazard = self.on_bins(self.outcome.coefficients(features))
         place = self.fresh_place(history, lead)
         converted, won = np.empty((len(lead), len(horizons))), np.empty((len(lead), len(horizons)))
         moments, moment_of = np.unique(at_us, return_inverse=True)
@@ -154,7 +167,7 @@ class LeadModels:
                 curves = cells.curves(log_hazard[rows])
                 converted[rows] = curves.won_by(horizons)
                 for at, horizon in enumerate(horizons):
-                    won[rows, at] = self.becomes_won(curves, place[rows], float(horizon))
+                    won[rows, at] = self.becomes_won(curves, features.take(rows), place[rows], float(horizon))
         return converted, won
 
     def score(self, converted_within_90_days: Floats) -> Ints:
@@ -171,13 +184,12 @@ class LeadModels:
             "outcome": self.outcome.to_json(),
             "season": {cause: season.to_json() for cause, season in zip(_CAUSES, self.seasons, strict=True)},
             "fresh": self.fresh.to_json(),
+            "tilt": None if self.tilt is None else self.tilt.to_json(),
             "records": self.records.to_json(),
             "grades": self.grades.percentiles.tolist(),
             "features": [{"feature": d.feature, "used": d.used, "reason": d.reason} for d in self.decisions],
-            "ladder": [
-                {"name": r.name, "log_score": r.log_score, "chosen": r.chosen, "reason": r.reason}
-                for r in self.ladder
-            ],
+            "ladder": _plain(self.ladder),
+            "ladder_after": _plain(self.ladder_after),
             "counts": self.counts,
         }
 
@@ -190,10 +202,12 @@ class LeadModels:
             outcome=RUNGS[data["outcome"]["rung"]].from_json(data["outcome"]),
             seasons=(converted, disqualified),
             fresh=FreshDeals.from_json(data["fresh"]),
+            tilt=None if data["tilt"] is None else Tilt.from_json(data["tilt"]),
             records=FrozenRecords.from_json(data["records"]),
             grades=Grades(np.array(data["grades"], dtype=np.float64)),
             decisions=tuple(Decision(**row) for row in data["features"]),
             ladder=tuple(Rung(**row) for row in data["ladder"]),
+            ladder_after=tuple(Rung(**row) for row in data["ladder_after"]),
             counts={key: int(n) for key, n in data["counts"].items()},
         )
 
@@ -253,16 +267,23 @@ def _fit_leads(
     kind = _kind_at(history, until_us)
     born = np.zeros(len(deals), dtype=bool)
     born[leads.deal[(kind == CONVERTED) & (leads.deal >= 0)]] = True
+    fresh = fit_fresh(deals, born, until_us)
+    conversions = Conversions.of(landmarks, history, leads.deal, deals)
+    tilt, ladder_after = fit_tilt(
+        conversions, features, use, history, deals, leads.deal, fresh, until_us, settings
+    )
     frozen = records.freeze(history, until_us)
     draft = LeadModels(
         trained_until_us=until_us,
         outcome=outcome,
         seasons=seasons,
-        fresh=fit_fresh(deals, born, until_us),
+        fresh=fresh,
+        tilt=tilt,
         records=replace(frozen, tables={**frozen.tables, "account": {}}),
         grades=Grades(_PERCENTILES),
         decisions=tuple(decisions),
         ladder=tuple(replace(rung, reason=_of_leads(rung.reason)) for rung in ladder),
+        ladder_after=ladder_after,
         counts={
             "leads": int((history.columns.created_at_us < until_us).sum()),
             "open": len(history.open_deals(until_us)),
@@ -280,6 +301,12 @@ def _kind_at(history: History, at_us: int) -> Ints:
     """(L,) what each lead was before a moment: OPEN, CONVERTED or DISQUALIFIED; -1 for one not yet known."""
     stage = history.stage(np.arange(len(history)), np.int64(at_us))
     return np.where(stage >= 0, LEAD_STAGES.kind[stage], -1).astype(np.int64)
+
+
+def _plain(ladder: tuple[Rung, ...]) -> list[dict[str, Any]]:
+    return [
+        {"name": r.name, "log_score": r.log_score, "chosen": r.chosen, "reason": r.reason} for r in ladder
+    ]
 
 
 def _of_leads(reason: str) -> str:

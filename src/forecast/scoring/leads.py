@@ -87,7 +87,7 @@ def score_lead_arrays(
         curves = cells.curves(models.on_bins(coefficients))
         converted = curves.won_by(np.array([30.0, RANKED_BY_DAYS]))
         lost = curves.lost_by(np.array([RANKED_BY_DAYS]))
-        numbers.append(np.column_stack((converted, lost, models.becomes_won(curves, place[rows]))))
+        numbers.append(np.column_stack((converted, lost, models.becomes_won(curves, block, place[rows]))))
         if explainer is not None and contributions is not None:
             explained += explainer.texts(block, coefficients, contributions, converted[:, 1], reasons)
     joined = np.concatenate(numbers) if numbers else np.empty((0, 4))
