@@ -132,7 +132,7 @@ def features_as_of(tables: Tables, at: pd.Timestamp) -> pd.DataFrame:
     return frame.set_index(pd.Index(leads.deal_ids[lead], name="lead_id"))
 
 
-@settings(deadline=None, max_examples=120)
+@settings(deadline=None, max_examples=60)
 @given(books(), hours, st.randoms(use_true_random=False))
 def test_the_future_is_invisible(tables: Tables, hour: int, random: Any) -> None:
     at = START + pd.Timedelta(hours=hour)

@@ -109,6 +109,26 @@ def test_the_order_of_rows_does_not_matter(
     pd.testing.assert_frame_equal(found, scores, check_exact=True)
 
 
+def test_the_future_is_invisible(
+    sample_tables: Tables, sample_history: History, sample_leads: Leads, lead_bundle: Path
+) -> None:
+    """As of last June: outcomes, activities and leads of later days may be there or not."""
+    bundle, moment = load_bundle(lead_bundle), pd.Timestamp("2025-06-17T11:13", tz="UTC")
+    leads, done = sample_tables.leads, sample_tables.activities
+    known = leads[leads["created_at"] < moment]
+    gone = {name: known[name].where(known[name] < moment) for name in ("converted_at", "disqualified_at")}
+    known = known.assign(**gone, deal_id=known["deal_id"].where(gone["converted_at"].notna()))
+    then = replace(
+        sample_tables,
+        leads=known.reset_index(drop=True),
+        activities=done[done["occurred_at"] < moment].reset_index(drop=True),
+    )
+    full = score_open_leads(sample_leads.history, bundle, moment)
+    found = score_open_leads(Leads.from_tables(then, sample_history).history, bundle, moment)
+    assert len(full) > 50
+    pd.testing.assert_frame_equal(found, full, check_exact=True)
+
+
 def test_nothing_open_is_an_empty_table_with_all_columns(sample_leads: Leads, lead_bundle: Path) -> None:
     nobody = np.empty(0, np.int64)
     found = score_leads(sample_leads.history, load_bundle(lead_bundle), nobody, AS_OF)

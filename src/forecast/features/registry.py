@@ -132,7 +132,7 @@ _FILLED_ALIKE: Final = (
 # Inputs of the model of leads. `field` is the column of `leads` the field policy judges. A name that deals have
 # too means the same there: one label serves both.
 LEADS: Final[tuple[FeatureSpec, ...]] = (
-    FeatureSpec("lead_age_days", "log", "age of the lead", "età del contatto", "leads.created_at",
+    FeatureSpec("lead_age_days", "log", "age of the lead", "età del lead", "leads.created_at",
                 "from creation", "old open leads are the slow and the forgotten", spline=True, unit="days"),
     FeatureSpec("activities_7d", "count", "activities in the last 7 days", "attività negli ultimi 7 giorni",
                 _ACTIVITY, _HAPPENED, "work on the lead now", field="activity"),
