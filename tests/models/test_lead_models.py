@@ -115,6 +115,17 @@ def test_no_lead_before_the_moment_is_no_model(sample_leads: Leads, sample_histo
     assert fit_leads(sample_leads, sample_history, early, FitSettings()) is None
 
 
+def test_a_source_that_is_left_out_moves_neither_conversion_nor_deal(
+    sample_leads: Leads, sample_history: History
+) -> None:
+    settings = FitSettings(seed=1, windows=1, exclude_lead_fields=("source",))
+    models = fit_leads(sample_leads, sample_history, AS_OF, settings)
+    assert models is not None
+    assert not {"source", "source_conversion_rate"} & set(models.outcome.groups)
+    lead = sample_leads.history.open_deals(as_of_us(AS_OF))
+    assert set(models.fresh_place(sample_leads.history, lead)) == {len(models.fresh.sources)}
+
+
 @cache
 def company() -> Simulation:
     return simulate(6_000, seed=3)
