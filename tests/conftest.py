@@ -62,7 +62,7 @@ def trained_bundle(
 def sample_outlook(sample_tables: Tables, trained_bundle: Path) -> Outlook:
     """The coming quarter, 2026Q1, seen from its first instant."""
     return make_outlook(
-        sample_tables, load_bundle(trained_bundle), as_of=AS_OF, period=Period.parse("2026Q1")
+        sample_tables, load_bundle(trained_bundle), as_of=AS_OF, period=Period.parse("2026Q1"), deciding=3
     )
 
 

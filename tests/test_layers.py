@@ -32,7 +32,7 @@ ORDER: Final[tuple[tuple[str, ...], ...]] = (
     ("forecast.features",),
     ("forecast.history", "forecast.simulator", "forecast.connectors"),
     ("forecast.tables",),
-    ("forecast.periods", "forecast.arrays"),
+    ("forecast.periods", "forecast.arrays", "forecast.language"),
     ("forecast.errors",),
     ("forecast",),
 )
@@ -54,7 +54,7 @@ class Library:
     lazily: tuple[str, ...] = ()  # layers that may do so only inside a function: the base goes without it
 
 
-FITTING: Final = ("forecast.evaluation", "training")
+FITTING: Final = ("forecast.models.boosted", "forecast.evaluation", "training")
 
 LIBRARIES: Final[dict[str, Library]] = {
     "numpy": Library("numpy"),

@@ -20,9 +20,8 @@ from forecast.errors import DataError
 from forecast.evaluation.baselines import (
     StageRate,
     all_baselines,
+    all_bookings_baselines,
     booked_amount,
-    seller_commit_amounts,
-    stage_weighted_amounts,
 )
 from forecast.evaluation.scoreboard import measure, metric_names
 from forecast.history import History, make_landmarks
@@ -188,19 +187,12 @@ def _bookings(
     company = outlook.bookings.table.query("level == 'company'").iloc[0]
     at_us = quarter.start_us
     nothing = float("nan")
-    rows = [
-        (OURS, *(float(company[name]) for name in ("expected", "p10", "p50", "p90"))),
-        (
-            "stage_weighted",
-            float(stage_weighted_amounts(history, at_us, quarter, otherwise=rates)["amount"].sum()),
-            nothing,
-            nothing,
-            nothing,
-        ),
-    ]
-    commit = float(seller_commit_amounts(history, at_us, quarter)["amount"].sum())
-    if commit > 0.0:
-        rows.append(("seller_commit", commit, nothing, nothing, nothing))
+    rows = [(OURS, *(float(company[name]) for name in ("expected", "p10", "p50", "p90")))]
+    for rule in all_bookings_baselines(rates):
+        expected = rule.forecast(history, at_us, quarter).expected
+        # A rule with nothing to say (no commits kept, no year before) has no row rather than a 0.
+        if expected > 0.0:
+            rows.append((rule.name, expected, nothing, nothing, nothing))
     rows.append(("actual", booked_amount(history, end_us, quarter), nothing, nothing, nothing))
     return pd.DataFrame(rows, columns=["forecaster", "expected", "p10", "p50", "p90"])
 

@@ -10,7 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from forecast.evaluation.baselines import all_baselines
+from forecast.evaluation.baselines import all_baselines, all_bookings_baselines
 from training.holdout import OURS, Measured
 from training.train import Training
 
@@ -19,7 +19,7 @@ __all__ = ["LABELS", "bookings_table", "metrics_table", "show"]
 LABELS: Final[Mapping[str, str]] = {
     OURS: "this model",
     **{baseline.name: baseline.label for baseline in all_baselines()},
-    "seller_commit": "sellers' commit",
+    **{baseline.name: baseline.label for baseline in all_bookings_baselines()},
     "actual": "what came",
 }
 # metric -> heading and format; in the order in which they are shown for each horizon

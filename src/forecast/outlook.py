@@ -105,11 +105,15 @@ def make_outlook(
     history: History | None = None,
     check: CheckReport | None = None,
     seed: int = 0,
+    locale: str = "en",
+    deciding: int = 0,
 ) -> Outlook:
     """Score all open deals and roll them up.
 
     as_of : default is the moment after the newest event
     period : default is the quarter that starts next
+    locale : the language of the reasons
+    deciding : how many deals to name for each quota, see `roll_up`
     history : pass one to save building it again for another moment
     Raises UsageError if nothing was recorded before `as_of`, or for a period that is over or too far away,
     DataError if there are deals but no amount is known of any.
@@ -118,10 +122,10 @@ def make_outlook(
     span = Period.coming(moment) if period is None else period
     past = history_of(tables, bundle) if history is None else history
     check_as_of(past, moment)
-    scores = score_open_deals(past, bundle, moment, period=span, reasons=reasons)
+    scores = score_open_deals(past, bundle, moment, period=span, reasons=reasons, locale=locale)
     inputs = period_inputs(past, bundle, moment, span, scores)
     check_amounts(inputs)
-    bookings = roll_up(inputs, tables.users, tables.quotas, past.money, seed=seed)
+    bookings = roll_up(inputs, tables.users, tables.quotas, past.money, seed=seed, deciding=deciding)
     return Outlook(tables, past, bundle, moment, span, scores, bookings, inputs, check)
 
 

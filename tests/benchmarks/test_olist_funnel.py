@@ -57,7 +57,7 @@ def test_what_exists_for_won_leads_only_is_refused() -> None:
     history = Leads.from_tables(tables, History.from_tables(tables)).history
     used = {d.feature: d.used for d in decide_lead_fields(history)}
     assert [name for name, is_used in used.items() if not is_used] == [
-        "owner_conversion_rate",
+        "owner_conversion_edge",
         "custom:business_segment",
         "custom:lead_behaviour_profile",
         "custom:lead_type",

@@ -72,6 +72,33 @@ def test_one_line_says_how_much_and_how_sure(
         assert part in told
 
 
+def test_the_deals_that_decide_are_written_when_asked_for(
+    sample_folder: Path, trained_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, deciding = tmp_path / "bookings.csv", tmp_path / "deciding.csv"
+    more = ("--as-of", "2026-01-01", "--deciding", str(deciding))
+    assert roll_up(sample_folder, trained_bundle, out, *more) == 0
+    assert "quotas written to" in " ".join(capsys.readouterr().err.split())
+    table, bookings = pd.read_csv(deciding), pd.read_csv(out)
+    assert table.columns.tolist() == [
+        "period", "as_of", "level", "entity", "attainment_probability", "deal_id", "owner_id", "amount_if_won",
+        "won_in_period", "effect", "sway",
+    ]  # fmt: skip
+    assert set(table["level"]) == {"company", "region", "team", "user"}
+    assert table.groupby(["level", "entity"]).size().max() == 10
+    keys = ["level", "entity", "attainment_probability"]
+    with_quota = bookings.loc[bookings["quota"].notna(), keys]
+    assert set(table[keys].itertuples(index=False)) <= set(with_quota.itertuples(index=False))
+
+
+def test_a_second_file_that_cannot_be_written_stops_the_first(
+    sample_folder: Path, trained_bundle: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "bookings.csv"
+    assert roll_up(sample_folder, trained_bundle, out, "--deciding", str(tmp_path / "deals.xlsx")) == 8
+    assert not out.exists()
+
+
 @pytest.mark.parametrize("wrong", [("--period", "2026Q5"), ("--as-of", "yesterday")])
 def test_a_wrong_argument_writes_nothing(
     sample_folder: Path, trained_bundle: Path, tmp_path: Path, wrong: tuple[str, str]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -79,7 +80,17 @@ def test_all_leads_gone_is_an_empty_table(folder: Path, lead_bundle: Path, tmp_p
     assert "becomes_won" in found
 
 
-def test_a_moment_before_the_first_lead_and_a_period_are_refused(
+def test_reasons_can_be_italian(sample_folder: Path, lead_bundle: Path, tmp_path: Path) -> None:
+    out = tmp_path / "lead.csv"
+    assert score(sample_folder, lead_bundle, out, "--locale", "it", "--reasons", "100") == 0
+    first = json.loads(pd.read_csv(out)["reasons"].iloc[0])
+    said = {reason["feature"]: reason for reason in first}
+    assert said["lead_age_days"]["label"] == "età del lead"
+    assert said["lead_age_days"]["text"].startswith("lead ")
+    assert not any("bookings_effect" in reason for reason in first)
+
+
+def test_what_makes_no_sense_for_leads_is_refused(
     sample_folder: Path, lead_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "leads.csv"
@@ -87,3 +98,6 @@ def test_a_moment_before_the_first_lead_and_a_period_are_refused(
     assert "no lead was known before" in capsys.readouterr().err
     assert score(sample_folder, lead_bundle, out, "--period", "2026Q1") == 2
     assert "--leads knows no period" in capsys.readouterr().err
+    assert score(sample_folder, lead_bundle, out, "--questions", str(tmp_path / "questions.csv")) == 2
+    assert "--questions are asked about deals" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -10,7 +10,7 @@ from sksurv.metrics import brier_score
 from sksurv.nonparametric import CensoringDistributionEstimator
 from sksurv.util import Surv
 
-from forecast.evaluation.metrics import brier, won_within
+from forecast.evaluation.metrics import brier, seen_win_weight, won_within
 from forecast.evaluation.metrics.censoring import censoring_survival
 
 laws = settings(deadline=None, max_examples=40)
@@ -131,3 +131,30 @@ def test_ipcw_with_ties_equals_a_loop_over_its_definition(seed: int, horizon: fl
 def test_nothing_is_said_beyond_where_almost_nobody_was_followed() -> None:
     duration, cause = np.array([5.0, 10.0, 20.0]), np.array([1, 0, 0])
     assert not won_within(duration, cause, 90).weight.any()
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_seen_wins_weighted_are_as_slow_as_all_wins(seed: int) -> None:
+    days, cause, cut_off, _ = draw(40_000, seed)
+    days = np.minimum(days, 250.0 + days / 1000)  # wins end where rows are still followed
+    duration, seen_cause = cut(days, cause, cut_off)
+    weight = seen_win_weight(duration, seen_cause)
+    won = cause == 1
+    assert np.average(duration, weights=weight) == pytest.approx(days[won].mean(), rel=0.03)
+    seen_won = seen_cause == 1
+    assert duration[seen_won].mean() < 0.8 * days[won].mean()
+    assert not weight[~seen_won].any()
+
+
+def test_wins_that_stand_for_nobody_weigh_nothing() -> None:
+    # 30 cut off before, one won after them: nothing says that it stands for 30.
+    duration, cause = np.append(np.full(30, 5.0), [2.0, 9.0]), np.append(np.zeros(30), [1, 1])
+    assert seen_win_weight(duration, cause)[-2:].tolist() == [1.0, 0.0]
+    assert seen_win_weight([], []).size == 0
+
+
+def test_a_win_at_the_moment_another_row_is_cut_off_stands_for_that_row_too() -> None:
+    assert seen_win_weight([5.0, 5.0, 9.0], [0, 1, 1]) == pytest.approx([0.0, 1.5, 1.5])
+    assert seen_win_weight([5.0, 5.0, 9.0], [0, 1, 1], weight=[2.0, 1.0, 1.0]) == pytest.approx(
+        [0.0, 2.0, 2.0]
+    )

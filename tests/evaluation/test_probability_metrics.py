@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 from scipy.special import expit, logit
+from scipy.stats import binomtest
 from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, roc_auc_score
@@ -156,3 +157,34 @@ def test_calibration_error_without_ties_is_the_gap_over_quantile_bins(
 
 def test_calibration_error_of_one_number_for_all_is_its_distance_from_the_base_rate() -> None:
     assert metrics.calibration_error([1.0, 0.0, 0.0, 0.0], np.full(4, 0.6)) == pytest.approx(0.35)
+
+
+def test_the_reliability_table_is_what_the_calibration_error_is_made_of(
+    drawn: tuple[np.ndarray, np.ndarray],
+) -> None:
+    outcome, predicted = drawn
+    table = metrics.reliability(outcome, predicted, bins=20)
+    assert table["rows"].sum() == outcome.size
+    assert table["said"].is_monotonic_increasing
+    assert np.average(np.abs(table["happened"] - table["said"]), weights=table["weight"]) == pytest.approx(
+        metrics.calibration_error(outcome, predicted)
+    )
+    assert (table["rows"] == outcome.size / 20).all()
+
+
+def test_the_interval_of_a_share_is_wilsons() -> None:
+    outcome = np.array([1.0] * 3 + [0.0] * 7)
+    (row,) = metrics.reliability(outcome, np.full(10, 0.4), level=0.95).to_dict("records")
+    wanted = binomtest(3, 10).proportion_ci(0.95, method="wilson")
+    assert (row["lower"], row["upper"]) == pytest.approx((wanted.low, wanted.high))
+    assert (row["said"], row["happened"], row["rows"], row["weight"]) == (pytest.approx(0.4), 0.3, 10, 10.0)
+    # Ten rows of weight 3 are no more than ten rows.
+    heavy = metrics.reliability(outcome, np.full(10, 0.4), weight=np.full(10, 3.0), level=0.95)
+    assert heavy["upper"][0] == pytest.approx(row["upper"])
+    assert heavy["weight"][0] == 30.0
+
+
+def test_a_table_of_nothing_is_empty_and_bins_without_rows_are_left_out() -> None:
+    assert len(metrics.reliability([], [])) == 0
+    table = metrics.reliability([1.0, 0.0, 0.0], [0.9, 0.1, 0.1])
+    assert table["said"].tolist() == pytest.approx([0.1, 0.9])

@@ -51,9 +51,9 @@ def test_what_conversion_fills_in_is_left_out_even_where_conversions_are_rare(sa
 @pytest.mark.parametrize(
     ("column", "features"),
     [
-        ("owner_id", ["owner_conversion_rate"]),
-        ("account_id", ["account_win_rate", "account_closed"]),
-        ("source", ["source", "source_conversion_rate"]),
+        ("owner_id", ["owner_conversion_edge"]),
+        ("account_id", ["account_edge", "account_closed"]),
+        ("source", ["source", "source_conversion_edge"]),
         ("budget", ["budget"]),
     ],
 )

@@ -99,7 +99,7 @@ def company(**changes: Any) -> Tables:
 
 def outlook_of(tables: Tables, bundle: Bundle, as_of: pd.Timestamp = AS_OF) -> Outlook:
     """The first quarter of 2026 as seen from 1 February."""
-    return make_outlook(tables, bundle, as_of=as_of, period=PERIOD)
+    return make_outlook(tables, bundle, as_of=as_of, period=PERIOD, deciding=3)
 
 
 def without(tables: Tables, *names: str) -> Tables:

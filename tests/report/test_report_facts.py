@@ -21,6 +21,7 @@ from forecast.report import collect_facts, earlier_outlook
 from forecast.report.facts.bookings import VERDICTS, verdict
 from forecast.report.facts.pipeline import median_time
 from forecast.report.facts.sellers import wilson_interval
+from forecast.scoring import open_questions, score_open_deals
 from forecast.tables import Tables
 
 Facts = dict[str, Any]
@@ -120,6 +121,51 @@ def test_deciding_deals_are_still_open_to_decide(facts: Facts) -> None:
     assert deciding
     assert all(0.05 <= deal["won_in_period"] <= 0.95 and deal["effect"] > 0 for deal in deciding)
     assert {deal["basis"] for deal in deciding} == {"quota"}
+
+
+def test_reasons_are_those_of_the_scores_in_the_reader_s_language(sample_outlook: Outlook) -> None:
+    history, bundle = sample_outlook.history, sample_outlook.bundle
+    scores = score_open_deals(
+        history, bundle, sample_outlook.as_of, period=sample_outlook.period, reasons=5, locale="it"
+    ).set_index("deal_id")
+    found = collect_facts(sample_outlook, "it", compare_days=None)["deals"]
+    for deal in (*found["deciding"], *found["at_risk"]["deals"], *found["drop"]["deals"]):
+        assert deal["reasons"] == json.loads(scores.loc[deal["deal_id"], "reasons"])
+
+
+def test_a_question_is_asked_where_a_call_is_due_and_it_is_the_one_worth_most(
+    facts: Facts, sample_outlook: Outlook
+) -> None:
+    asked = open_questions(
+        sample_outlook.history, sample_outlook.bundle, sample_outlook.as_of, period=sample_outlook.period
+    ).drop_duplicates("deal_id")
+    best = asked.set_index("deal_id")
+    told = 0
+    for name in ("deciding", "at_risk", "drop"):
+        listing = facts["deals"][name]
+        assert all(deal["question"] is None for deal in (listing if name == "deciding" else listing["deals"]))
+    for deal in facts["deals"]["follow_up"]["deals"]:
+        worth = deal["deal_id"] in best.index and best.loc[deal["deal_id"], "expected_move"] >= 0.005
+        assert (deal["question"] is not None) == worth
+        if worth:
+            line = best.loc[deal["deal_id"]]
+            assert deal["question"]["field"] == line["question"]
+            assert deal["question"]["if_confirmed"] == line["if_confirmed"]
+            assert deal["question"]["text"] == line["text"]
+            told += 1
+    assert told > 0
+
+
+def test_every_quota_names_the_deals_it_hinges_on(facts: Facts, sample_outlook: Outlook) -> None:
+    parts = sample_outlook.bookings.parts
+    named = 0
+    for group in facts["groups"]:
+        for line in group["lines"]:
+            mine = parts[(parts["level"] == group["level"]) & (parts["entity"] == line["entity"])]
+            expected = mine.loc[mine["effect"] >= 0.01, "deal_id"].tolist()
+            assert [deal["deal_id"] for deal in line["deciding"]] == expected
+            named += len(expected)
+    assert named > 10
 
 
 def test_a_quota_out_of_reach_hinges_on_no_deal(sample_outlook: Outlook) -> None:

@@ -19,9 +19,11 @@ from markupsafe import Markup
 from report_cases import STAGES, company, only_deals, outlook_of, with_amounts, without
 
 from forecast.bundle import Bundle, load_bundle
+from forecast.language import formats_of
 from forecast.outlook import Outlook
 from forecast.report import collect_facts, render
-from forecast.report.words import load_words
+from forecast.report.phrases import Phrases
+from forecast.report.words import Words, load_words
 from forecast.tables import Tables
 
 ATTACK = "\"><script>alert(1)</script><img src=x onerror=alert(1)>{{7*7}}'"
@@ -191,6 +193,44 @@ def test_italian_throughout(italian: str, html: str) -> None:
     assert not re.search(r"\d,\d{3}\b", page.text)
     assert "gen 2026" in page.text.replace("\u00a0", " ")
     assert "Jan" not in page.text
+
+
+def test_the_page_says_which_deals_decide_each_quota_and_what_to_ask(
+    html: str, italian: str, sample_outlook: Outlook
+) -> None:
+    for page, locale, title, ask in (
+        (
+            html,
+            "en",
+            "Deals that decide each quota",
+            r"Ask about the \w+: confirmed → [<>\d]+%, absent → [<>\d]+%",
+        ),
+        (
+            italian,
+            "it",
+            "Le trattative che decidono ciascun obiettivo",
+            r"Chiedere .+?: se confermat[oa] [<>\d]+%",
+        ),
+    ):
+        text = Page(page).text
+        assert title in text
+        assert re.search(ask, text)
+        facts = collect_facts(sample_outlook, locale, compare_days=None)
+        lines = [line for group in facts["groups"] for line in group["lines"] if line["deciding"]]
+        assert all(line["deciding"][0]["deal_id"] in text for line in lines)
+        assert "cause" in text or "causa" in text  # that reasons are associations is said on the page itself
+
+
+def test_nothing_is_said_twice_of_a_deal(sample_outlook: Outlook) -> None:
+    facts = collect_facts(sample_outlook, compare_days=None)
+    say = Phrases(Words(formats_of("en")))
+    for name, on in (("at_risk", "risk"), ("follow_up", "period"), ("drop", "ever")):
+        for deal in facts["deals"][name]["deals"]:
+            lines = say.details(deal, on=on)
+            starts = [line.split(":")[0] for line in lines]
+            assert len(set(starts)) == len(starts)
+            assert sum(line.startswith("Silent for") for line in lines) <= 1
+            assert 0 < len(lines) <= 4
 
 
 def test_the_footer_says_what_it_was_made_from(html: str, sample_outlook: Outlook) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import forecast.report
-from forecast.report.formats import formats_of
+from forecast.language import formats_of
 from forecast.report.words import Words, load_words
 
 ENGLISH, ITALIAN = load_words("en"), load_words("it")

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from forecast.bundle import load_bundle
-from forecast.errors import BundleError
+from forecast.errors import BundleError, UsageError
+from forecast.features import Phrasebook, label
 from forecast.history import History, Leads, leads_from_request
 from forecast.models import FitSettings, fit_leads
 from forecast.periods import as_of_us
@@ -63,10 +64,29 @@ def test_reasons_add_up_to_the_distance_from_the_average_lead(scores: pd.DataFra
     # Effects are written with six digits.
     assert np.ptp(scores["converted_90d"] - effects) < 1e-4
     first = json.loads(scores["reasons"].iloc[0])
-    assert [list(reason) for reason in first] == [["feature", "label", "effect", "value"]] * len(first)
+    assert [list(reason) for reason in first] == [["feature", "label", "effect", "value", "text"]] * len(
+        first
+    )
     named = {reason["feature"] for text in scores["reasons"] for reason in json.loads(text)}
     assert {"silence_days", "lead_age_days", "source"} <= named
     assert not named & {"custom:disqualified_reason", "stage", "converted_at", "deal_id"}
+
+
+def test_reasons_speak_the_language_asked_for(
+    sample_leads: Leads, lead_bundle: Path, scores: pd.DataFrame
+) -> None:
+    bundle = load_bundle(lead_bundle)
+    italian = score_open_leads(sample_leads.history, bundle, AS_OF, reasons=100, locale="it")
+    unsaid = [name for name in CONTRACT if name != "reasons"]
+    pd.testing.assert_frame_equal(italian[unsaid], scores[unsaid], check_exact=True)
+    books = {"en": Phrasebook("en"), "it": Phrasebook("it")}
+    for locale, found in {"en": scores, "it": italian}.items():
+        for reason in json.loads(found["reasons"].iloc[0]):
+            assert reason["label"] == label(reason["feature"], locale)
+            if reason["feature"] == "lead_age_days":
+                assert reason["text"] == books[locale].phrase("lead_age_days", reason["value"])
+    with pytest.raises(UsageError, match="locale 'de'"):
+        score_open_leads(sample_leads.history, bundle, AS_OF, locale="de")
 
 
 def test_one_lead_scores_as_it_does_in_the_list(sample_leads: Leads, lead_bundle: Path) -> None:

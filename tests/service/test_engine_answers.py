@@ -118,6 +118,14 @@ def test_the_answer_is_what_the_library_says_to_the_last_bit(
     assert got["stage"].tolist() == expected["stage"].tolist()
 
 
+def test_reasons_are_told_in_the_language_of_the_request(engine: Engine, book: list[dict[str, Any]]) -> None:
+    models = engine.bundle.models
+    history = History.from_request(book, stages=models.stages, money=models.money)
+    expected = score_open_deals(history, engine.bundle, AS_OF, locale="it").set_index("deal_id")["reasons"]
+    for row in scored(engine, book, locale="it")["scores"]:
+        assert row["reasons"] == json.loads(expected[row["deal_id"]])
+
+
 def test_the_folder_and_the_request_say_the_same(
     engine: Engine, book: list[dict[str, Any]], sample_outlook: Outlook
 ) -> None:

@@ -157,6 +157,8 @@ def test_period_and_reasons_may_be_asked_for() -> None:
     assert request.period is not None
     assert request.period.label == "2026Q1"
     assert request.reasons == 0
+    assert request.locale == "en"
+    assert score({"deals": [], "locale": "it"}).locale == "it"
 
 
 # -- what is refused: (case, code, field, row) --------------------------------------------------------------
@@ -320,6 +322,8 @@ BAD_BODIES: list[tuple[str, Any, int, str, str | None]] = [
     ("period a number", {"deals": [], "period": 2026}, 400, "bad_period", "period"),
     ("reasons a boolean", {"deals": [], "reasons": True}, 400, "out_of_range", "reasons"),
     ("reasons too many", {"deals": [], "reasons": 7731}, 400, "out_of_range", "reasons"),
+    ("locale nobody speaks", {"deals": [], "locale": CANARY}, 400, "unknown_locale", "locale"),
+    ("locale a list", {"deals": [], "locale": ["it"]}, 400, "unknown_locale", "locale"),
     ("too many deals", {"deals": [1] * (MAX_DEALS + 1)}, 413, "too_many_deals", "deals"),
 ]
 

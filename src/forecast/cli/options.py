@@ -13,10 +13,20 @@ from rich.markup import escape
 
 from forecast.bundle import Bundle, load_bundle
 from forecast.errors import OutputError
+from forecast.language import LOCALES
 from forecast.periods import Period, parse_as_of
 from forecast.tables import Reading, read_folder
 
-__all__ = ["as_of_option", "bundle_option", "data_option", "open_inputs", "out_option", "period_option"]
+__all__ = [
+    "as_of_option",
+    "bundle_option",
+    "data_option",
+    "locale_option",
+    "open_inputs",
+    "out_option",
+    "period_option",
+    "table_option",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 # A CRM in which nobody touches any deal for longer than this is more likely an old export.
@@ -59,10 +69,44 @@ def period_option(*, required: bool) -> Callable[[F], F]:
     return click.option("--period", metavar="PERIOD", required=required, help="2026Q1, 2026-01 or 2026.")
 
 
-def out_option(help_text: str, *endings: str) -> Callable[[F], F]:
-    """--out FILE, whose ending must be one of `endings`: it is wrong before the work begins, not after."""
+def locale_option(help_text: str) -> Callable[[F], F]:
+    """--locale en|it"""
+    return click.option(
+        "--locale", type=click.Choice(LOCALES), default="en", show_default=True, help=help_text
+    )
 
-    def check(context: click.Context, option: click.Parameter, path: Path) -> Path:  # noqa: ARG001  (click's interface)
+
+def out_option(help_text: str, *endings: str) -> Callable[[F], F]:
+    """--out FILE, whose ending must be one of `endings`."""
+    return click.option(
+        "--out",
+        type=click.Path(path_type=Path, dir_okay=False),
+        required=True,
+        metavar="FILE",
+        callback=_writable(endings),
+        help=f"Where to write: {help_text}.",
+    )
+
+
+def table_option(name: str, help_text: str) -> Callable[[F], F]:
+    """--NAME FILE, a second table, CSV or Parquet, that is written only when asked for."""
+    return click.option(
+        f"--{name}",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        callback=_writable((".csv", ".parquet")),
+        help=help_text,
+    )
+
+
+def _writable(
+    endings: tuple[str, ...],
+) -> Callable[[click.Context, click.Parameter, Path | None], Path | None]:
+    """Refuses a file that could not be written: it is wrong before the work begins, not after."""
+
+    def check(context: click.Context, option: click.Parameter, path: Path | None) -> Path | None:  # noqa: ARG001  (click's interface)
+        if path is None:
+            return None
         if path.suffix not in endings:
             raise OutputError(
                 f"{path} has no ending that names a format; expected {' or '.join(endings)}",
@@ -75,14 +119,7 @@ def out_option(help_text: str, *endings: str) -> Callable[[F], F]:
             )
         return path
 
-    return click.option(
-        "--out",
-        type=click.Path(path_type=Path, dir_okay=False),
-        required=True,
-        metavar="FILE",
-        callback=check,
-        help=f"Where to write: {help_text}.",
-    )
+    return check
 
 
 def open_inputs(

@@ -11,11 +11,11 @@ from forecast.cli.options import (
     as_of_option,
     bundle_option,
     data_option,
+    locale_option,
     open_inputs,
     out_option,
     period_option,
 )
-from forecast.report import LOCALES
 
 __all__ = ["command"]
 
@@ -31,9 +31,7 @@ Example:
 @as_of_option
 @period_option(required=True)
 @out_option("report.html", ".html", ".htm")
-@click.option(
-    "--locale", type=click.Choice(LOCALES), default="en", show_default=True, help="Language of the report."
-)
+@locale_option("Language of the report.")
 def command(data: Path, bundle: Path, as_of: str | None, period: str, out: Path, locale: str) -> None:
     """Write a manager's report for a period as one self-contained HTML file.
 
@@ -41,11 +39,19 @@ def command(data: Path, bundle: Path, as_of: str | None, period: str, out: Path,
     deals to look at, the pipeline and its funnel. The file loads nothing from outside and can be mailed.
     """
     from forecast.outlook import make_outlook
-    from forecast.report import collect_facts, render
+    from forecast.report import DEALS_PER_QUOTA, collect_facts, render
     from forecast.tables import write_bytes
 
     reading, loaded, moment, span = open_inputs(data, bundle, as_of, period)
-    outlook = make_outlook(reading.tables, loaded, as_of=moment, period=span, check=reading.report)
+    outlook = make_outlook(
+        reading.tables,
+        loaded,
+        as_of=moment,
+        period=span,
+        reasons=0,  # the facts explain the deals they show
+        deciding=DEALS_PER_QUOTA,
+        check=reading.report,
+    )
     page = render(collect_facts(outlook, locale)).encode()
     write_bytes(out, page)
     console = Console(stderr=True, highlight=False, soft_wrap=True)

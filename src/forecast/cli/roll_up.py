@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Final
 
 import click
 import pandas as pd
@@ -16,6 +17,7 @@ from forecast.cli.options import (
     open_inputs,
     out_option,
     period_option,
+    table_option,
 )
 
 __all__ = ["command"]
@@ -23,7 +25,9 @@ __all__ = ["command"]
 _EPILOG = """\b
 Example:
   forecast roll-up --data sample --bundle models/sample --period 2026Q1 --out bookings.csv
+  forecast roll-up --data sample --bundle models/sample --period 2026 --out year.csv --deciding deals.csv
 """
+_DEALS_NAMED: Final = 10  # per entity with a quota
 
 
 @click.command("roll-up", epilog=_EPILOG)
@@ -31,8 +35,11 @@ Example:
 @bundle_option
 @as_of_option
 @period_option(required=True)
+@table_option("deciding", "Also write the deals on which each quota hinges: .csv or .parquet.")
 @out_option("bookings.csv or bookings.parquet", ".csv", ".parquet")
-def command(data: Path, bundle: Path, as_of: str | None, period: str, out: Path) -> None:
+def command(
+    data: Path, bundle: Path, as_of: str | None, period: str, deciding: Path | None, out: Path
+) -> None:
     """Add up bookings for a period by user, team, region and company.
 
     Each row is booked + open deals + deals not yet created, with the range p10-p90, the quota and the
@@ -43,8 +50,11 @@ def command(data: Path, bundle: Path, as_of: str | None, period: str, out: Path)
 
     reading, loaded, moment, span = open_inputs(data, bundle, as_of, period)
     # Reasons are for people who look at one deal; a roll-up needs none.
-    outlook = make_outlook(reading.tables, loaded, as_of=moment, period=span, reasons=0)
+    named = 0 if deciding is None else _DEALS_NAMED
+    outlook = make_outlook(reading.tables, loaded, as_of=moment, period=span, reasons=0, deciding=named)
     bookings = outlook.bookings
+    if deciding is not None:
+        write_table(bookings.parts, deciding, guard_formulas=True)
     write_table(bookings.table, out, guard_formulas=True)
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -55,11 +65,14 @@ def command(data: Path, bundle: Path, as_of: str | None, period: str, out: Path)
         )
     line = _in_a_line(bookings.table.iloc[0], outlook.history.money.reporting)
     console.print(f"{line}; {len(bookings.table)} rows written to {out}", markup=False)
+    if deciding is not None:
+        quotas = bookings.parts[["level", "entity"]].drop_duplicates()
+        console.print(f"deals that decide {len(quotas)} quotas written to {deciding}", markup=False)
 
 
 def _in_a_line(company: pd.Series, currency: str) -> str:
     """The company's bookings: how much, how sure, and what they are made of."""
-    from forecast.report.formats import formats_of
+    from forecast.language import formats_of
 
     formats = formats_of("en", currency)
     money = {

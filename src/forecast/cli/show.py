@@ -10,9 +10,15 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from forecast.cli.options import as_of_option, bundle_option, data_option, open_inputs, period_option
-from forecast.report import LOCALES
-from forecast.report.formats import formats_of
+from forecast.cli.options import (
+    as_of_option,
+    bundle_option,
+    data_option,
+    locale_option,
+    open_inputs,
+    period_option,
+)
+from forecast.language import formats_of
 from forecast.report.phrases import Phrases
 from forecast.report.words import Words
 
@@ -21,6 +27,7 @@ __all__ = ["command", "screen"]
 _WIDTH: Final = 100
 _MOST_LINES: Final = 8
 _MOST_DEALS: Final = 6
+_MOST_QUESTIONS: Final = 3
 _BAR: Final = 62
 # Told apart by texture as well as colour: a log file has no colours.
 _PARTS: Final = (("booked", "█", "blue"), ("open", "▓", "bright_blue"), ("arrivals", "░", "cyan"))
@@ -35,9 +42,7 @@ Example:
 @bundle_option
 @as_of_option
 @period_option(required=False)
-@click.option(
-    "--locale", type=click.Choice(LOCALES), default="en", show_default=True, help="Language of the answer."
-)
+@locale_option("Language of the answer.")
 @click.option(
     "--report",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -53,11 +58,19 @@ def command(
     period is the coming quarter unless one is named.
     """
     from forecast.outlook import make_outlook
-    from forecast.report import collect_facts, render
+    from forecast.report import DEALS_PER_QUOTA, collect_facts, render
     from forecast.tables import write_bytes
 
     reading, loaded, moment, span = open_inputs(data, bundle, as_of, period)
-    outlook = make_outlook(reading.tables, loaded, as_of=moment, period=span, check=reading.report)
+    outlook = make_outlook(
+        reading.tables,
+        loaded,
+        as_of=moment,
+        period=span,
+        reasons=0,  # the facts explain the deals they show
+        deciding=0 if report is None else DEALS_PER_QUOTA,
+        check=reading.report,
+    )
     # Four weeks ago is a second forecast; only the report shows it.
     facts = collect_facts(outlook, locale, compare_days=None if report is None else 28)
     if report is not None:
@@ -79,6 +92,9 @@ def screen(facts: dict[str, Any], report: Path | None = None) -> RenderableType:
     ]
     if facts["deals"]["deciding"]:
         parts += [Text(), _deals(facts, words, say)]
+    asked = [deal for deal in facts["deals"]["follow_up"]["deals"] if deal["question"]]
+    if asked:
+        parts += [Text(), _questions(asked[:_MOST_QUESTIONS], words, say)]
     parts.append(_made_from(facts, words, say, report))
     return Group(*parts)
 
@@ -179,6 +195,22 @@ def _deals(facts: dict[str, Any], words: Words, say: Phrases) -> Table:
             f.percent(deal["won_in_period"]),
             Text(_printable(say.why(deal))),
         )
+    return table
+
+
+def _questions(asked: list[dict[str, Any]], words: Words, say: Phrases) -> Table:
+    """What to ask about the deals to follow up, with the chance that goes with either answer."""
+    table = _table(words("show.ask"))
+    table.add_column(words("deals.deal"), no_wrap=True, max_width=16, overflow="ellipsis")
+    table.add_column(words("deals.owner"), no_wrap=True, max_width=20, overflow="ellipsis")
+    table.add_column(words("deals.why"), ratio=1, no_wrap=True, overflow="ellipsis")
+    for deal in asked:
+        table.add_row(
+            Text(_printable(deal["deal_id"])),
+            Text(_printable(say.owner(deal["owner"]))),
+            Text(_printable(deal["question"]["text"])),
+        )
+    table.show_header = False
     return table
 
 

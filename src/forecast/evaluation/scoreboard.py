@@ -40,8 +40,8 @@ def measure(
     reference: the forecaster skill is told against; without its predictions no skill is given
 
     Returns columns `COLUMNS`; per forecaster and horizon the metrics brier, skill, log_loss, auc,
-    calibration_slope, calibration_intercept, calibration_error, and per horizon for the forecaster `actual`
-    rows, deals and share_won.
+    calibration_slope, calibration_intercept, calibration_error, calibration_index, and per horizon for the
+    forecaster `actual` rows, deals and share_won.
     """
     follow_up_days = (until_us - landmarks.at_us) / DAY_US
     rows: list[tuple[str, int, str, float]] = []
@@ -71,6 +71,7 @@ def measure(
                 "calibration_slope": fit.slope,
                 "calibration_intercept": fit.intercept,
                 "calibration_error": metrics.calibration_error(y, p, weight=w),
+                "calibration_index": metrics.integrated_calibration_index(y, p, weight=w),
             }
             if reference in predictions:
                 against = predictions[reference][known, place]

@@ -1,12 +1,21 @@
 """Point-in-time features and the registry that says what each is and when it is known."""
 
-from forecast.features.builder import FeatureMatrix, build, category_texts, feature_names, number_or_nan
+from forecast.features.builder import (
+    FeatureMatrix,
+    bant_totals,
+    build,
+    category_texts,
+    feature_names,
+    number_or_nan,
+)
 from forecast.features.lead_policy import decide_lead_fields
 from forecast.features.leads import Customers, DatedCustomers, FrozenCustomers, build_leads
+from forecast.features.phrases import ANSWERS, Phrasebook
 from forecast.features.policy import Decision, decide_fields
 from forecast.features.registry import BUILT_IN, LEADS, FeatureSpec, custom_spec, label, spec_of
 
 __all__ = [
+    "ANSWERS",
     "BUILT_IN",
     "LEADS",
     "Customers",
@@ -15,6 +24,8 @@ __all__ = [
     "FeatureMatrix",
     "FeatureSpec",
     "FrozenCustomers",
+    "Phrasebook",
+    "bant_totals",
     "build",
     "build_leads",
     "category_texts",

@@ -6,6 +6,7 @@ shape (rows,). Nothing here knows whether it serves training or scoring.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, Final
@@ -34,6 +35,7 @@ from forecast.periods import DAY_US
 __all__ = [
     "PRIOR",
     "FeatureMatrix",
+    "bant_totals",
     "build",
     "category_texts",
     "feature_names",
@@ -44,9 +46,12 @@ __all__ = [
 _NAMES: Final = tuple(spec.name for spec in BUILT_IN)
 _ROW: Final = {name: row for row, name in enumerate(_NAMES)}
 _BLOCK: Final = 65_536
-_WINDOWS_DAYS: Final = (7, 14, 30, 90)
+_WINDOWS_DAYS: Final = (7, 14, 30, 90, 180)
 # How many average deals a track record is diluted with before it says much.
 PRIOR: Final = {"owner": 10.0, "account": 4.0, "source": 20.0}
+# Rates of activity and the customer's share in it are diluted with what an average deal does.
+_USUAL_DAYS: Final = 21.0  # one activity in so many days
+_USUAL_INBOUND: Final = (1.0, 3.0)  # one in three comes from the customer
 # Signs of life: a pushed date or a changed category is bookkeeping, not contact with the customer.
 _LIFE: Final = (STAGE, AMOUNT, *BANT, ACTIVITY)
 
@@ -80,6 +85,13 @@ class FeatureMatrix:
     def take(self, rows: Any) -> FeatureMatrix:
         """Some of the rows, by slice, mask or position."""
         return FeatureMatrix(self.names, self.values[:, rows], self.history)
+
+    def replaced(self, by_name: Mapping[str, float | Floats]) -> FeatureMatrix:
+        """The same rows with some features set to one value, or to (n,) values, each."""
+        values = self.values.copy()
+        for name, value in by_name.items():
+            values[self._row[name]] = value
+        return FeatureMatrix(self.names, values, self.history)
 
     def texts(self, name: str) -> tuple[str, ...]:
         """Texts of a categorical feature's codes."""
@@ -168,7 +180,10 @@ def _fill(history: History, deal: Ints, at_us: Ints, records: TrackRecords, out:
     moves = history.moves
     out[_ROW["stage"]] = value[STAGE]
     out[_ROW["days_in_stage"]] = (at_us - since_us[STAGE]) / DAY_US
-    out[_ROW["age_days"]] = np.maximum(at_us - columns.created_at_us[deal], 0) / DAY_US
+    created_us = columns.created_at_us[deal]
+    age_days = np.maximum(at_us - created_us, 0) / DAY_US
+    out[_ROW["age_days"]] = age_days
+    out[_ROW["days_to_stage"]] = np.maximum(since_us[STAGE] - created_us, 0) / DAY_US
     out[_ROW["moves_forward"]] = moves["forward"][final] - moves["forward"][first]
     out[_ROW["moves_back"]] = moves["back"][final] - moves["back"][first]
     out[_ROW["stages_skipped"]] = moves["skipped"][final] - moves["skipped"][first]
@@ -190,17 +205,30 @@ def _fill(history: History, deal: Ints, at_us: Ints, records: TrackRecords, out:
     # The seller's date is a whole day: it has passed once that day is over.
     out[_ROW["overdue"]] = np.where(np.isnan(to_close), np.nan, to_close <= -1.0)
     first, final = start[EXPECTED_CLOSE], end[EXPECTED_CLOSE]
+    dated = known[EXPECTED_CLOSE]
+    promised = np.where(dated, history.value[first * dated], np.nan)
+    out[_ROW["first_estimate_days"]] = promised - created_us / DAY_US
+    out[_ROW["days_to_first_date"]] = promised - at_us / DAY_US
+    out[_ROW["days_since_date_change"]] = np.where(dated, (at_us - since_us[EXPECTED_CLOSE]) / DAY_US, np.nan)
     out[_ROW["times_pushed"]] = moves["pushed"][final] - moves["pushed"][first]
     out[_ROW["days_pushed"]] = moves["pushed_days"][final] - moves["pushed_days"][first]
     out[_ROW["category"]] = value[CATEGORY]
+    out[_ROW["category_changes"]] = np.maximum(end[CATEGORY] - start[CATEGORY] - 1, 0)
 
     bant = value[BANT[0] : BANT[-1] + 1]
     out[_ROW["budget"] : _ROW["timeline"] + 1] = bant
+    out[_ROW["bant_answered"]], out[_ROW["bant_balance"]] = bant_totals(bant)
     newest_bant = since_us[BANT[0] : BANT[-1] + 1].max(axis=0)
     out[_ROW["days_since_bant"]] = np.where(newest_bant > 0, (at_us - newest_bant) / DAY_US, np.nan)
 
     windows = end[now : now + len(_WINDOWS_DAYS)]
-    out[_ROW["activities_7d"] : _ROW["activities_90d"] + 1] = end[ACTIVITY] - windows
+    out[_ROW["activities_7d"] : _ROW["activities_180d"] + 1] = end[ACTIVITY] - windows
+    total, inbound = end[ACTIVITY] - start[ACTIVITY], end[ACTIVITY_IN] - start[ACTIVITY_IN]
+    out[_ROW["activities_total"]] = total
+    out[_ROW["activities_per_week"]] = (total + 1.0) / (age_days + _USUAL_DAYS) * 7.0
+    out[_ROW["inbound_share"]] = (inbound + _USUAL_INBOUND[0]) / (total + _USUAL_INBOUND[1])
+    heard = known[ACTIVITY_IN]
+    out[_ROW["days_since_inbound"]] = np.where(heard, (at_us - since_us[ACTIVITY_IN]) / DAY_US, np.nan)
     out[_ROW["inbound_30d"]] = end[ACTIVITY_IN] - end[now + len(_WINDOWS_DAYS)]
     out[_ROW["meetings_90d"]] = end[MEETING] - end[now + len(_WINDOWS_DAYS) + 1]
     alive_us = since_us[list(_LIFE)].max(axis=0)
@@ -215,7 +243,9 @@ def _fill(history: History, deal: Ints, at_us: Ints, records: TrackRecords, out:
         ("source", columns.source[deal]),
     ):
         closed, won = records.counts(kind, code, rank[0])
-        out[_ROW[f"{kind}_win_rate"]] = (won + PRIOR[kind] * base) / (closed + PRIOR[kind])
+        # The company's own rate rises and falls with the years and would stand for the date: only the
+        # difference belongs to the deal.
+        out[_ROW[f"{kind}_edge"]] = (won - closed * base) / (closed + PRIOR[kind])
         # How many the account had closed makes it a known customer; the same count for owner or source would
         # only tell the date, which does not belong here.
         if kind == "account":
@@ -225,6 +255,12 @@ def _fill(history: History, deal: Ints, at_us: Ints, records: TrackRecords, out:
     out[_ROW["source"]] = _code(columns.source[deal])
     if custom:
         out[len(_NAMES) :] = value[len(FIELDS) :]
+
+
+def bant_totals(answers: Floats) -> tuple[Floats, Floats]:
+    """(n,) how many BANT questions have an answer, and the sum of (answer - 0.5); answers are (4, n)."""
+    given = ~np.isnan(answers)
+    return given.sum(axis=0).astype(np.float64), np.where(given, answers - 0.5, 0.0).sum(axis=0)
 
 
 def shrunk_base(closed: Floats, won: Floats) -> Floats:

@@ -139,10 +139,11 @@ def _fill(
     base = shrunk_base(*records.counts("all", np.zeros_like(lead), rank[0]))
     for kind, code in (("owner", columns.owner[lead]), ("source", columns.source[lead])):
         left, converted = records.counts(kind, code, rank[0])
-        out[_ROW[f"{kind}_conversion_rate"]] = (converted + PRIOR[kind] * base) / (left + PRIOR[kind])
+        # As for deals, the difference to the company's rate: a plain rate would stand for the date.
+        out[_ROW[f"{kind}_conversion_edge"]] = (converted - left * base) / (left + PRIOR[kind])
     closed, won = customers.counts(columns.account[lead], at_us)
     base = shrunk_base(*customers.total(at_us))
-    out[_ROW["account_win_rate"]] = (won + PRIOR["account"] * base) / (closed + PRIOR["account"])
+    out[_ROW["account_edge"]] = (won - closed * base) / (closed + PRIOR["account"])
     out[_ROW["account_closed"]] = closed
 
     # The snapshot stands at the lead's first moment, see `forecast.history.leads`.

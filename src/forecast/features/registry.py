@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-__all__ = ["BUILT_IN", "LEADS", "FeatureSpec", "Kind", "custom_spec", "label", "spec_of"]
+__all__ = ["BUILT_IN", "LEADS", "FeatureSpec", "Kind", "custom_spec", "is_built_in", "label", "spec_of"]
 
 Kind = Literal["log", "count", "number", "signed", "share", "flag", "category"]
 
@@ -51,6 +51,8 @@ BUILT_IN: Final[tuple[FeatureSpec, ...]] = (
     FeatureSpec("age_days", "log", "age of the deal", "età della trattativa", "deals.created_at",
                 "from creation, once the deal is first seen", "old open deals are the slow and the forgotten",
                 spline=True, unit="days"),
+    FeatureSpec("days_to_stage", "log", "age when this stage was reached", "età all'ingresso in questa fase",
+                _STAGE, _AT_RECORDING, "fast deals stay fast", unit="days"),
     FeatureSpec("moves_forward", "count", "moves forward", "avanzamenti di fase", _STAGE, _AT_RECORDING,
                 "momentum"),
     FeatureSpec("moves_back", "count", "moves back", "ritorni a fasi precedenti", _STAGE, _AT_RECORDING,
@@ -76,6 +78,19 @@ BUILT_IN: Final[tuple[FeatureSpec, ...]] = (
     FeatureSpec("days_pushed", "log", "days the close date was pushed in all",
                 "giorni totali di rinvio della chiusura", _DATE, _AT_RECORDING, "how far it slipped",
                 field="expected_close_on", unit="days"),
+    FeatureSpec("first_estimate_days", "signed", "days to close as first estimated",
+                "giorni alla chiusura secondo la prima stima", _DATE, _AT_RECORDING,
+                "how long the seller expected it to take", field="expected_close_on", spline=True, unit="days"),
+    FeatureSpec("days_to_first_date", "signed", "days to the first close date",
+                "giorni alla prima data di chiusura", _DATE, _AT_RECORDING,
+                "how late it is by the first promise, however often it was pushed", field="expected_close_on",
+                spline=True, unit="days"),
+    FeatureSpec("days_since_date_change", "log", "days since the close date was set",
+                "giorni dall'ultima modifica della data di chiusura", _DATE, _AT_RECORDING,
+                "a fresh estimate is worth more", field="expected_close_on", unit="days"),
+    FeatureSpec("category_changes", "count", "changes of forecast category", "cambi di categoria di previsione",
+                "deal_events.forecast_category", _AT_RECORDING, "a seller who revises is looking",
+                field="forecast_category"),
     FeatureSpec("category", "category", "seller's forecast category", "categoria di previsione del venditore",
                 "deal_events.forecast_category", _AT_RECORDING, "the seller's own judgement",
                 field="forecast_category"),
@@ -87,6 +102,11 @@ BUILT_IN: Final[tuple[FeatureSpec, ...]] = (
                 "BANT: is there a problem to solve", field="need", unit="share"),
     FeatureSpec("timeline", "share", "timeline", "tempistica", "deal_events.timeline", _AT_RECORDING,
                 "BANT: is there a date by which they must decide", field="timeline", unit="share"),
+    FeatureSpec("bant_answered", "count", "BANT questions answered", "domande BANT con risposta",
+                "deal_events (BANT fields)", _AT_RECORDING, "a seller who asks knows the deal", field="budget"),
+    FeatureSpec("bant_balance", "number", "balance of BANT answers", "bilancio delle risposte BANT",
+                "deal_events (BANT fields)", _AT_RECORDING,
+                "several good answers say more than each alone: sum of (answer - 0.5)", field="budget"),
     FeatureSpec("days_since_bant", "log", "days since BANT was last updated",
                 "giorni dall'ultimo aggiornamento BANT", "deal_events (BANT fields)", _AT_RECORDING,
                 "old answers age", field="budget", unit="days"),
@@ -97,7 +117,24 @@ BUILT_IN: Final[tuple[FeatureSpec, ...]] = (
     FeatureSpec("activities_30d", "count", "activities in the last 30 days", "attività negli ultimi 30 giorni",
                 _ACTIVITY, "from the moment it happened", "work on the deal this month", field="activity"),
     FeatureSpec("activities_90d", "count", "activities in the last 90 days", "attività negli ultimi 90 giorni",
-                _ACTIVITY, "from the moment it happened", "work on the deal this quarter", field="activity"),
+                _ACTIVITY, "from the moment it happened", "work on the deal this quarter", field="activity",
+                spline=True),
+    FeatureSpec("activities_180d", "count", "activities in the last 180 days",
+                "attività negli ultimi 180 giorni", _ACTIVITY, "from the moment it happened",
+                "work on the deal this half-year", field="activity", spline=True),
+    FeatureSpec("activities_total", "count", "activities so far", "attività finora", _ACTIVITY,
+                "from the moment it happened", "all the work it took", field="activity",
+                spline=True),
+    FeatureSpec("activities_per_week", "number", "activities per week of its life",
+                "attività per settimana di vita", _ACTIVITY, "from the moment it happened",
+                "buyers who want to buy keep sellers busy; drawn to one in three weeks", field="activity",
+                spline=True),
+    FeatureSpec("inbound_share", "share", "share of activities from the customer",
+                "quota di attività dal cliente", _ACTIVITY, "from the moment it happened",
+                "who writes to whom; drawn to one in three", field="activity", unit="share"),
+    FeatureSpec("days_since_inbound", "log", "days since the customer's last message",
+                "giorni dall'ultimo messaggio del cliente", _ACTIVITY, "from the moment it happened",
+                "the customer's silence weighs more than the seller's", field="activity", unit="days"),
     FeatureSpec("inbound_30d", "count", "messages from the customer in the last 30 days",
                 "messaggi dal cliente negli ultimi 30 giorni", _ACTIVITY, "from the moment it happened",
                 "an interested buyer writes back", field="activity"),
@@ -107,15 +144,17 @@ BUILT_IN: Final[tuple[FeatureSpec, ...]] = (
     FeatureSpec("silence_days", "log", "days of silence", "giorni di silenzio",
                 "activities, and events of stage, amount and BANT", "from the moment it happened",
                 "silent deals die", spline=True, unit="days"),
-    FeatureSpec("owner_win_rate", "share", "owner's win rate so far", "tasso di vittoria del venditore finora",
-                _PAST, "expanding, shrunk to the company's rate", "some sellers close more", unit="share"),
-    FeatureSpec("account_win_rate", "share", "win rate with this account",
-                "tasso di vittoria con questo cliente", _PAST, "expanding, shrunk to the company's rate",
-                "customers buy again", unit="share"),
+    FeatureSpec("owner_edge", "number", "owner's win rate above the company's",
+                "tasso di vittoria del venditore rispetto all'azienda", _PAST,
+                "expanding, shrunk to no difference", "some sellers close more", unit="share"),
+    FeatureSpec("account_edge", "number", "win rate with this account above the company's",
+                "tasso di vittoria col cliente rispetto all'azienda", _PAST,
+                "expanding, shrunk to no difference", "customers buy again", unit="share"),
     FeatureSpec("account_closed", "count", "deals closed with this account", "trattative chiuse col cliente",
                 _PAST, "expanding", "a known customer"),
-    FeatureSpec("source_win_rate", "share", "win rate of this source", "tasso di vittoria di questa fonte",
-                _PAST, "expanding, shrunk to the company's rate", "referrals are not cold calls", unit="share"),
+    FeatureSpec("source_edge", "number", "win rate of this source above the company's",
+                "tasso di vittoria della fonte rispetto all'azienda", _PAST,
+                "expanding, shrunk to no difference", "referrals are not cold calls", unit="share"),
     FeatureSpec("owner_changes", "count", "changes of owner", "cambi di venditore", "deal_events.owner_id",
                 _AT_RECORDING, "handed-over deals lose momentum", field="owner_id"),
     FeatureSpec("motion", "category", "kind of business", "tipo di vendita", "deals.motion", "from creation",
@@ -125,6 +164,7 @@ BUILT_IN: Final[tuple[FeatureSpec, ...]] = (
 
 _HAPPENED: Final = "from the moment it happened"
 _LEFT: Final = "leads converted or disqualified before the moment"
+_SHRUNK: Final = "expanding, shrunk to no difference; "
 _FILLED_ALIKE: Final = (
     "a snapshot without dates: only if filled as often in open leads as in converted and in disqualified ones"
 )
@@ -141,7 +181,7 @@ LEADS: Final[tuple[FeatureSpec, ...]] = (
     FeatureSpec("activities_30d", "count", "activities in the last 30 days", "attività negli ultimi 30 giorni",
                 _ACTIVITY, _HAPPENED, "work on the lead this month", field="activity"),
     FeatureSpec("activities_90d", "count", "activities in the last 90 days", "attività negli ultimi 90 giorni",
-                _ACTIVITY, _HAPPENED, "work on the lead this quarter", field="activity"),
+                _ACTIVITY, _HAPPENED, "work on the lead this quarter", field="activity", spline=True),
     FeatureSpec("inbound_30d", "count", "messages from the customer in the last 30 days",
                 "messaggi dal cliente negli ultimi 30 giorni", _ACTIVITY, _HAPPENED,
                 "who is interested writes back", field="activity"),
@@ -153,16 +193,15 @@ LEADS: Final[tuple[FeatureSpec, ...]] = (
     FeatureSpec("silence_days", "log", "days of silence", "giorni di silenzio",
                 "activities, and leads.created_at", _HAPPENED, "silent leads go cold", spline=True,
                 unit="days"),
-    FeatureSpec("owner_conversion_rate", "share", "owner's conversion rate so far",
-                "tasso di conversione del responsabile finora", _LEFT,
-                "expanding, shrunk to the company's rate; " + _FILLED_ALIKE, "some people convert more",
-                field="owner_id", unit="share"),
-    FeatureSpec("source_conversion_rate", "share", "conversion rate of this source",
-                "tasso di conversione di questa fonte", _LEFT, "expanding, shrunk to the company's rate; "
-                + _FILLED_ALIKE, "referrals are not cold calls", field="source", unit="share"),
-    FeatureSpec("account_win_rate", "share", "win rate with this account",
-                "tasso di vittoria con questo cliente", _PAST, "expanding, shrunk to the company's rate; "
-                + _FILLED_ALIKE, "customers buy again", field="account_id", unit="share"),
+    FeatureSpec("owner_conversion_edge", "number", "owner's conversion rate above the company's",
+                "tasso di conversione del responsabile rispetto all'azienda", _LEFT, _SHRUNK + _FILLED_ALIKE,
+                "some people convert more", field="owner_id", unit="share"),
+    FeatureSpec("source_conversion_edge", "number", "conversion rate of this source above the company's",
+                "tasso di conversione della fonte rispetto all'azienda", _LEFT, _SHRUNK + _FILLED_ALIKE,
+                "referrals are not cold calls", field="source", unit="share"),
+    FeatureSpec("account_edge", "number", "win rate with this account above the company's",
+                "tasso di vittoria col cliente rispetto all'azienda", _PAST, _SHRUNK + _FILLED_ALIKE,
+                "customers buy again", field="account_id", unit="share"),
     FeatureSpec("account_closed", "count", "deals closed with this account", "trattative chiuse col cliente",
                 _PAST, "expanding; " + _FILLED_ALIKE, "a known customer", field="account_id"),
     FeatureSpec("budget", "share", "budget", "budget", "leads.budget", _FILLED_ALIKE, "BANT: is there money",
@@ -198,6 +237,11 @@ def custom_spec(name: str) -> FeatureSpec:
 def spec_of(name: str) -> FeatureSpec:
     """Specification by feature name, custom attributes included."""
     return _BY_NAME[name] if name in _BY_NAME else custom_spec(name.removeprefix("custom:"))
+
+
+def is_built_in(name: str) -> bool:
+    """Whether a feature is one of `BUILT_IN` or `LEADS`, and not an attribute of some company."""
+    return name in _BY_NAME
 
 
 def label(name: str, locale: str = "en") -> str:

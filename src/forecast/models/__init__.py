@@ -3,13 +3,17 @@
 from forecast.models.amount import AmountModel
 from forecast.models.arrivals import ArrivalModel
 from forecast.models.bins import Bins
+from forecast.models.boosted import BoostedHazard, fit_boosted
 from forecast.models.cells import StageCells, fit_cells
-from forecast.models.fit import fit_models, fit_outcome
+from forecast.models.clock import DealClock, fit_clock
+from forecast.models.fit import fit_models
 from forecast.models.fitted import FittedModels, Grades, Rung
 from forecast.models.fresh import FreshDeals, fit_fresh
 from forecast.models.hazard import CAUSES, OutcomeModel, Survival, outcome_log_score
 from forecast.models.incidence import HORIZON_CAP_DAYS, Cells, Curves
+from forecast.models.ladder import Outcome, fit_outcome
 from forecast.models.leads import LeadModels, fit_leads
+from forecast.models.level import Level
 from forecast.models.linear import LinearHazard, fit_linear
 from forecast.models.season import Season, fit_season
 from forecast.models.settings import FitSettings
@@ -21,21 +25,27 @@ __all__ = [
     "AmountModel",
     "ArrivalModel",
     "Bins",
+    "BoostedHazard",
     "Cells",
     "Curves",
+    "DealClock",
     "FitSettings",
     "FittedModels",
     "FreshDeals",
     "Grades",
     "LeadModels",
+    "Level",
     "LinearHazard",
+    "Outcome",
     "OutcomeModel",
     "Rung",
     "Season",
     "Shock",
     "StageCells",
     "Survival",
+    "fit_boosted",
     "fit_cells",
+    "fit_clock",
     "fit_fresh",
     "fit_leads",
     "fit_linear",

@@ -53,6 +53,11 @@ class StageCells:
         return np.eye(len(self.bins))
 
     @property
+    def baseline(self) -> Floats:
+        """(2, J) zero: every cell has its own level."""
+        return np.zeros((2, len(self.bins)))
+
+    @property
     def reference(self) -> Floats:
         """(2, J) the average training row."""
         return self.average

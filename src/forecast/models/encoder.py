@@ -138,12 +138,15 @@ class _Category:
 
     def indicator(self, features: FeatureMatrix) -> Floats:
         """(n, levels) of 0 and 1."""
-        place = self._place
-        mapping = np.array([*(place.get(text, -1) for text in features.texts(self.name)), -1], dtype=np.int64)
-        values = features[self.name]
-        code = mapping[np.where(np.isnan(values), -1, values).astype(np.int64)]
-        indicator: Floats = (code[:, None] == np.arange(len(self.levels))).astype(np.float64)
+        indicator: Floats = (self.codes(features)[:, None] == np.arange(len(self.levels))).astype(np.float64)
         return indicator
+
+    def codes(self, features: FeatureMatrix) -> Floats:
+        """(n,) place of each row's level; NaN where it is unknown or rare."""
+        place = self._place
+        mapping = np.array([*(place.get(t, np.nan) for t in features.texts(self.name)), np.nan])
+        values = features[self.name]
+        return mapping[np.where(np.isnan(values), -1, values).astype(np.int64)]
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,12 @@ from forecast.features import Decision, FeatureMatrix, build
 from forecast.history import FrozenRecords, History, StageMap, TrackRecords
 from forecast.models.amount import AmountModel
 from forecast.models.arrivals import ArrivalModel
+from forecast.models.boosted import BoostedHazard
 from forecast.models.cells import StageCells
+from forecast.models.clock import DealClock
 from forecast.models.hazard import CAUSES, OutcomeModel
 from forecast.models.incidence import HORIZON_CAP_DAYS, Cells
+from forecast.models.level import Level
 from forecast.models.linear import LinearHazard
 from forecast.models.season import Season
 from forecast.models.shock import Shock
@@ -23,7 +26,11 @@ from forecast.tables import Money
 __all__ = ["RUNGS", "FittedModels", "Grades", "Rung", "on_bins"]
 
 _BLOCK: Final = 8_192
-RUNGS: Final[dict[str, Any]] = {StageCells.name: StageCells, LinearHazard.name: LinearHazard}
+RUNGS: Final[dict[str, Any]] = {
+    StageCells.name: StageCells,
+    LinearHazard.name: LinearHazard,
+    BoostedHazard.name: BoostedHazard,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +59,21 @@ class Grades:
         return np.array(["D", "C", "B", "A"], dtype=object)[np.clip((score - 1) // 25, 0, 3)]
 
 
-def on_bins(coefficients: Floats, basis: Floats) -> Floats:
-    """(..., B) coefficients laid out on the bins by a (B, J) basis: (..., J), row by row."""
+def on_bins(coefficients: Floats, outcome: OutcomeModel, level: Level | None = None) -> Floats:
+    """(..., 2, B) coefficients of an outcome model laid out on its bins, (..., 2, J), with baseline and level.
+
+    Elementwise, so rows cannot disturb rows.
+    """
+    basis = outcome.basis
+    common = outcome.baseline if level is None else outcome.baseline + np.array(level.shift)[:, None]
     if basis.shape[0] == basis.shape[1] and np.array_equal(basis, np.eye(len(basis))):
-        return coefficients
+        unspread: Floats = coefficients + common
+        return unspread
     spread: Floats = coefficients[..., 0, None] * basis[0]
     for b in range(1, len(basis)):
         spread = spread + coefficients[..., b, None] * basis[b]
-    return spread
+    found: Floats = spread + common
+    return found
 
 
 @dataclass(frozen=True)
@@ -74,6 +88,8 @@ class FittedModels:
     money: Money
     outcome: OutcomeModel
     seasons: tuple[Season, Season]
+    clock: DealClock
+    level: Level
     amount: AmountModel
     arrivals: ArrivalModel
     records: FrozenRecords
@@ -92,11 +108,16 @@ class FittedModels:
 
     def log_hazard(self, features: FeatureMatrix) -> Floats:
         """(n, 2, J) log hazards without season."""
-        return self.on_bins(self.outcome.coefficients(features))
+        found: Floats = self.on_bins(self.outcome.coefficients(features)) + self.log_pace(features)
+        return found
 
     def on_bins(self, coefficients: Floats) -> Floats:
-        """(..., B) coefficients laid out on the bins: (..., J). Elementwise, so rows cannot disturb rows."""
-        return on_bins(coefficients, self.outcome.basis)
+        """(..., 2, B) coefficients laid out on the bins, (..., 2, J), with baseline and level."""
+        return on_bins(coefficients, self.outcome, self.level)
+
+    def log_pace(self, features: FeatureMatrix) -> Floats:
+        """(n, 2, J) what the deals' own clocks add to the log hazards."""
+        return self.clock.log_pace(features, self.outcome.bins)
 
     def cells(self, as_of_us: int, marks_days: Any, until_days: float = HORIZON_CAP_DAYS) -> Cells:
         """Time axis of an as-of moment with edges at the marks."""
@@ -160,6 +181,8 @@ class FittedModels:
             "model": {
                 "trained_until_us": self.trained_until_us,
                 "shock": {"sd": self.shock.sd, "df": self.shock.df, "quarters": self.shock.quarters},
+                "clock": self.clock.to_json(),
+                "level": {"shift": list(self.level.shift), "reason": self.level.reason},
                 "grades": self.grades.percentiles.tolist(),
                 "features": [
                     {"feature": d.feature, "used": d.used, "reason": d.reason} for d in self.decisions
@@ -183,6 +206,11 @@ class FittedModels:
             money=Money.from_json(files["money"]),
             outcome=RUNGS[files["outcome"]["rung"]].from_json(files["outcome"]),
             seasons=(Season.from_json(files["season"]["won"]), Season.from_json(files["season"]["lost"])),
+            clock=DealClock.from_json(model["clock"]),
+            level=Level(
+                (float(model["level"]["shift"][0]), float(model["level"]["shift"][1])),
+                str(model["level"]["reason"]),
+            ),
             amount=AmountModel.from_json(files["amount"]),
             arrivals=ArrivalModel.from_json(files["arrivals"]),
             records=FrozenRecords.from_json(files["records"]),

@@ -2,15 +2,17 @@
 
 An outcome model gives, per row and cause, coefficients of a small basis over time after the as-of moment:
 
-    log hazard_k(t | x) = log season_k(day of t) + sum_b c_kb(x) * basis_b(bin of t),   k = won, lost
+    log hazard_k(t | x) = log season_k(day of t) + log clock_k(own time at t) + level_k
+                          + baseline_k(bin of t) + sum_b c_kb(x) * basis_b(bin of t),      k = won, lost
 
-The season is exposure and lives outside; the coefficients are all a model has to provide. To bring a model of
-your own, implement `OutcomeModel`; everything after it (curves, periods, reasons, roll-up) works unchanged.
+Season and the deal's own clock are exposure, the level is a correction of all: they live outside. Baseline and
+coefficients are all a model has to provide. To bring a model of your own, implement `OutcomeModel`; everything
+after it (curves, periods, reasons, roll-up) works unchanged (docs/own-model.md).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -22,11 +24,12 @@ from forecast.history import Landmarks
 from forecast.models.bins import Bins, exposures
 from forecast.models.season import Season
 
-__all__ = ["CAUSES", "OutcomeModel", "Survival", "outcome_log_score"]
+__all__ = ["CAUSES", "OutcomeModel", "Survival", "baseline_of", "outcome_log_score"]
 
 CAUSES: Final = ("won", "lost")
 # A forecast of zero for what then happens is an infinite loss; nobody is that sure.
 _LEAST_PROBABILITY: Final = 1e-6
+_PRIOR_LOOKS: Final = 20.0  # landmarks of closings that a bin's baseline is diluted with
 
 
 class OutcomeModel(Protocol):
@@ -35,6 +38,7 @@ class OutcomeModel(Protocol):
     name : the rung of the ladder, as shown in reports
     bins : the time axis
     basis : (B, J) weights of the basis functions in each bin
+    baseline : (2, J) what every row's log hazards have in common
     groups : names of the G features its reasons speak of
     reference : (2, B) coefficients of the average training row
     """
@@ -45,6 +49,8 @@ class OutcomeModel(Protocol):
     def bins(self) -> Bins: ...
     @property
     def basis(self) -> Floats: ...
+    @property
+    def baseline(self) -> Floats: ...
     @property
     def groups(self) -> tuple[str, ...]: ...
     @property
@@ -91,6 +97,27 @@ class Survival:
             cause=landmarks.cause,
             weight=landmarks.weight,
         )
+
+    def paced(self, log_pace: Floats) -> Survival:
+        """The same landmarks exposed to the deals' own clocks as well; log_pace is (n, 2, J)."""
+        return replace(self, exposure=self.exposure * np.exp(log_pace.swapaxes(0, 1)))
+
+
+def baseline_of(survival: Survival, log_hazard: Floats) -> Floats:
+    """(2, J) log of closings that came in each bin over those that log hazards (n, 2, J) expect there.
+
+    Added to the log hazards it makes every bin right on average, whatever shape in time the coefficients can
+    take; bins with few closings are drawn to no correction.
+    """
+    bins = survival.exposure.shape[2]
+    found = np.empty((2, bins))
+    for k in range(2):
+        rate = np.exp(np.minimum(log_hazard[:, k], 10.0))
+        expected = np.einsum("n,nj,nj->j", survival.weight, survival.exposure[k], rate)
+        ended = survival.cause == k + 1
+        came = np.bincount(survival.bin[ended], survival.weight[ended], minlength=bins)
+        found[k] = np.log((came + _PRIOR_LOOKS) / (expected + _PRIOR_LOOKS))
+    return found
 
 
 def outcome_log_score(log_hazard: Floats, exposure: Floats, cause: NDArray[np.int8]) -> Floats:

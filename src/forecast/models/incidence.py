@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from forecast.arrays import Floats, Ints
 from forecast.errors import UsageError
@@ -97,19 +98,28 @@ class Cells:
         return np.unique(self.bin, return_index=True)
 
     @classmethod
-    def by_bin(cls, as_of_us: int, bins: Bins, seasons: tuple[Season, Season]) -> Cells:
-        """One cell per bin until the cap: coarse, ten times cheaper, good for gradients."""
-        edges = bins.edges_days.copy()
-        edges[-1] = max(edges[-1], HORIZON_CAP_DAYS)
+    def by_bin(
+        cls,
+        as_of_us: int,
+        bins: Bins,
+        seasons: tuple[Season, Season],
+        marks_days: tuple[float, ...] = (),
+        until_days: float = HORIZON_CAP_DAYS,
+    ) -> Cells:
+        """One cell per bin until a horizon, cut at the marks: coarse, ten times cheaper, good for gradients."""
+        edges = np.union1d(bins.edges_days[:-1], (*marks_days, until_days))
+        edges = edges[edges <= until_days]
         start = as_of_us / DAY_US
         exposure = np.stack([np.diff(season.until(start + edges)) for season in seasons])
-        return cls(edges, np.arange(len(bins)), exposure)
+        return cls(edges, bins.of((edges[:-1] + edges[1:]) / 2), exposure)
 
-    def win_gradient(self, log_hazard: Floats) -> Floats:
+    def win_gradient(self, log_hazard: Floats, counted: NDArray[np.bool_] | None = None) -> Floats:
         """(n, 2, J) how the win probability by the last cell changes with each log hazard.
 
         A higher log hazard of winning in a cell wins more inside it, a higher one of losing less; both take
         from what would have been won after it.
+
+        counted : (C,) cells whose wins count, for the chance of being won inside a period; None counts all
         """
         hazard = np.exp(np.minimum(log_hazard, 10.0))
         won = hazard[:, 0][:, self.bin] * self.exposure[0]
@@ -119,11 +129,12 @@ class Cells:
         open_before = np.exp(-(np.cumsum(total, axis=1) - total))
         leave = 1.0 - stay
         share = won / total
-        gained = open_before * share * leave
+        inside = np.ones(len(self.bin)) if counted is None else counted.astype(np.float64)
+        gained = open_before * share * leave * inside
         after = gained[:, ::-1].cumsum(axis=1)[:, ::-1] - gained
         # Derivatives of share * leave with respect to both integrated hazards, times these.
-        common = share * stay - share * leave / total
-        by_won = won * (open_before * (common + leave / total) - after)
+        common = (share * stay - share * leave / total) * inside
+        by_won = won * (open_before * (common + inside * leave / total) - after)
         by_lost = lost * (open_before * common - after)
         gradient = np.zeros_like(log_hazard)
         present, starts = self._bins_present

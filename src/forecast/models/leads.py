@@ -42,11 +42,13 @@ from forecast.history import (
     TrackRecords,
     make_landmarks,
 )
-from forecast.models.fit import fit_outcome, seasons_of
+from forecast.models.clock import DealClock
+from forecast.models.fit import seasons_of
 from forecast.models.fitted import RUNGS, Grades, Rung, on_bins
 from forecast.models.fresh import FreshDeals, fit_fresh
 from forecast.models.hazard import OutcomeModel
 from forecast.models.incidence import HORIZON_CAP_DAYS, Cells, Curves
+from forecast.models.ladder import fit_outcome
 from forecast.models.season import Season
 from forecast.models.settings import FitSettings
 from forecast.models.tilt import Conversions, Tilt, fit_tilt
@@ -69,6 +71,7 @@ _CAUSES: Final = ("converted", "disqualified")
 class LeadModels:
     """Everything learnt about leads from what was recorded before `trained_until_us`.
 
+    clock : the leads' own clock, by their age
     tilt : what is known of a lead, as it moves the chance of its deal; None if it did not prove itself
     records : conversions by owner and source; an account's record is that of its deals, kept with those
     ladder, ladder_after : how the models of the conversion, and of what follows it, were judged
@@ -78,6 +81,7 @@ class LeadModels:
     trained_until_us: int
     outcome: OutcomeModel
     seasons: tuple[Season, Season]
+    clock: DealClock
     fresh: FreshDeals
     tilt: Tilt | None
     records: FrozenRecords
@@ -100,8 +104,12 @@ class LeadModels:
         return build_leads(history, lead, at_us, bound, customers)
 
     def on_bins(self, coefficients: Floats) -> Floats:
-        """(..., B) coefficients laid out on the bins: (..., J)."""
-        return on_bins(coefficients, self.outcome.basis)
+        """(..., 2, B) coefficients laid out on the bins, (..., 2, J), with baseline."""
+        return on_bins(coefficients, self.outcome)
+
+    def log_pace(self, features: FeatureMatrix) -> Floats:
+        """(n, 2, J) what the leads' own clock adds to the log hazards."""
+        return self.clock.log_pace(features, self.outcome.bins)
 
     def cells(
         self, as_of_us: int, marks_days: Any = (RANKED_BY_DAYS,), until_days: float = HORIZON_CAP_DAYS
@@ -154,7 +162,7 @@ class LeadModels:
         """
         horizons = np.asarray(horizons_days, dtype=np.float64)
         features = self.features(history, lead, at_us, customers, records)
-        log_hazard = self.on_bins(self.outcome.coefficients(features))
+        log_hazard = self.on_bins(self.outcome.coefficients(features)) + self.log_pace(features)
         place = self.fresh_place(history, lead)
         converted, won = np.empty((len(lead), len(horizons))), np.empty((len(lead), len(horizons)))
         moments, moment_of = np.unique(at_us, return_inverse=True)
@@ -183,6 +191,7 @@ class LeadModels:
             "trained_until_us": self.trained_until_us,
             "outcome": self.outcome.to_json(),
             "season": {cause: season.to_json() for cause, season in zip(_CAUSES, self.seasons, strict=True)},
+            "clock": self.clock.to_json(),
             "fresh": self.fresh.to_json(),
             "tilt": None if self.tilt is None else self.tilt.to_json(),
             "records": self.records.to_json(),
@@ -201,6 +210,7 @@ class LeadModels:
             trained_until_us=int(data["trained_until_us"]),
             outcome=RUNGS[data["outcome"]["rung"]].from_json(data["outcome"]),
             seasons=(converted, disqualified),
+            clock=DealClock.from_json(data["clock"]),
             fresh=FreshDeals.from_json(data["fresh"]),
             tilt=None if data["tilt"] is None else Tilt.from_json(data["tilt"]),
             records=FrozenRecords.from_json(data["records"]),
@@ -254,13 +264,17 @@ def _fit_leads(
         history, exclude=settings.exclude_lead_fields, trust=settings.trust_lead_fields
     )
     use = tuple(decision.feature for decision in decisions if decision.used)
-    seasons = seasons_of(history, until_us) if settings.use_season else (Season.flat(), Season.flat())
+    seasons = (
+        seasons_of(history, until_us, settings.fiscal_year_starts)
+        if settings.use_season
+        else (Season.flat(), Season.flat())
+    )
     say("building features of leads", 0.1)
     records = DatedRecords.of(history)
     customers = DatedCustomers.of(deals, history)
     features = build_leads(history, landmarks.deal, landmarks.at_us, records, customers)
     # Many companies never rule a lead out: conversions are all that must have been seen.
-    outcome, ladder = fit_outcome(
+    chosen = fit_outcome(
         landmarks, features, use, seasons, LEAD_STAGES, until_us, settings, causes=(CONVERTED,), tell=say
     )
     say("learning what becomes of deals from leads", 0.9)
@@ -275,14 +289,15 @@ def _fit_leads(
     frozen = records.freeze(history, until_us)
     draft = LeadModels(
         trained_until_us=until_us,
-        outcome=outcome,
+        outcome=chosen.model,
         seasons=seasons,
+        clock=chosen.clock,
         fresh=fresh,
         tilt=tilt,
         records=replace(frozen, tables={**frozen.tables, "account": {}}),
         grades=Grades(_PERCENTILES),
         decisions=tuple(decisions),
-        ladder=tuple(replace(rung, reason=_of_leads(rung.reason)) for rung in ladder),
+        ladder=tuple(replace(rung, reason=_of_leads(rung.reason)) for rung in chosen.ladder),
         ladder_after=ladder_after,
         counts={
             "leads": int((history.columns.created_at_us < until_us).sum()),
@@ -311,7 +326,7 @@ def _plain(ladder: tuple[Rung, ...]) -> list[dict[str, Any]]:
 
 def _of_leads(reason: str) -> str:
     """What the ladder says, in the words of leads."""
-    return reason.replace("deal", "lead").replace("won", "converted")
+    return reason.replace("deal", "lead").replace("won", "converted").replace("lost", "disqualified")
 
 
 def _grades(

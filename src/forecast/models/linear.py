@@ -1,11 +1,13 @@
 """The linear rung: log-hazards of winning and losing as linear functions of the features, bending over time.
 
-    log hazard_k(t | x) = log season_k(day of t) + sum_b c_kb(x) B_b(t),   c_kb(x) = a_kb + z(x) . (u_k + v_kb)
+    log hazard_k(t | x) = log season_k(day of t) + baseline_k(bin of t) + sum_b c_kb(x) B_b(t),
+    c_kb(x) = a_kb + z(x) . (u_k + v_kb)
 
 B_b are four hat functions in log time, z the encoded features. Each column has one effect common to all times
 (u) and one deviation per hat (v); both are shrunk by a ridge, deviations more, so that a little data moves the
 level before it moves the shape. The likelihood of piecewise-constant hazards is exact and separates by cause,
-and each half is convex: there is one optimum.
+and each half is convex: there is one optimum. Hats alone are too stiff for the time itself (hazards fall
+steeply once the live deals are gone), so every bin has a baseline of its own, estimated in turn with the rest.
 
 Source: piecewise-exponential regression (Friedman 1982) with time-varying coefficients and ridge penalty.
 """
@@ -24,7 +26,7 @@ from forecast.arrays import Floats
 from forecast.features import FeatureMatrix
 from forecast.models.bins import Bins, hats
 from forecast.models.encoder import Encoder
-from forecast.models.hazard import Survival
+from forecast.models.hazard import Survival, baseline_of
 
 __all__ = ["LinearHazard", "choose_knots", "fit_linear"]
 
@@ -34,6 +36,7 @@ _INTERCEPT_RIDGE: Final = 1e-3  # next to nothing: keeps a hat without a single 
 _BLOCK: Final = 32  # rows of one matrix product, see `_rowwise_product`
 _CURVATURE_ROWS: Final = 5_000  # enough for a good direction, see `_Cause.solve`
 _MEMORY: Final = 12  # steps the optimiser remembers
+_PASSES: Final = 2  # in turn with the baseline; a third changes no digit
 _ENOUGH: Final = 2e-3  # a gain of this much log-likelihood changes no digit anybody reads
 
 
@@ -44,6 +47,7 @@ class LinearHazard:
     knots_days : (4,) where the hats peak
     intercept : (2, 4)
     weights : (P, 2, 4) per encoded column
+    baseline : (2, J) what the hats miss in each bin, alike for all rows
     """
 
     bins: Bins
@@ -52,6 +56,7 @@ class LinearHazard:
     intercept: Floats
     weights: Floats
     ridge: float
+    baseline: Floats
 
     name = "linear"
 
@@ -96,6 +101,7 @@ class LinearHazard:
             "intercept": self.intercept.tolist(),
             "weights": self.weights.tolist(),
             "ridge": self.ridge,
+            "baseline": self.baseline.tolist(),
         }
 
     @classmethod
@@ -108,6 +114,7 @@ class LinearHazard:
             np.array(data["intercept"], dtype=np.float64),
             np.array(data["weights"], dtype=np.float64),
             float(data["ridge"]),
+            np.array(data["baseline"], dtype=np.float64),
         )
 
 
@@ -148,19 +155,26 @@ def fit_linear(
     basis = hats(knots_days, bins.centres_days)
     scattered = np.argsort(np.sin(np.arange(len(design)) * 12.9898))  # no order, and the same on every run
     some = np.sort(scattered[:_CURVATURE_ROWS])
-    intercepts, weights = [], []
+    thetas, curvatures = [], []
     for k in range(2):
         total = max(float(survival.weight[survival.cause == k + 1].sum()), 0.5)
         theta = np.zeros((design.shape[1] + 1, len(knots_days)))
         theta[0] = np.log(total / float(survival.exposure[k].sum(axis=1) @ survival.weight))
         few = _Cause.of(design, survival, k, basis, ridge, some)
-        theta = few.solve(theta, few, steps=6)
-        theta = _Cause.of(design, survival, k, basis, ridge, None).solve(theta, few)
-        intercepts.append(theta[0])
-        weights.append(theta[1:])
-    return LinearHazard(
-        bins, encoder, knots_days, np.stack(intercepts), np.stack(weights, axis=1), float(ridge)
-    )
+        theta = few.solve(theta, few.curvature(theta), steps=6)
+        thetas.append(theta)
+        curvatures.append(few.curvature(theta))
+    baseline = np.zeros((2, len(bins)))
+    for _ in range(_PASSES):
+        paced = survival.paced(np.broadcast_to(baseline, (1, *baseline.shape)))
+        fitted = np.empty((len(design), 2, len(bins)))
+        for k in range(2):
+            thetas[k] = _Cause.of(design, paced, k, basis, ridge, None).solve(thetas[k], curvatures[k])
+            fitted[:, k] = (thetas[k][0] + design @ thetas[k][1:]) @ basis
+        baseline = baseline + baseline_of(paced, fitted)
+    intercept = np.stack([theta[0] for theta in thetas])
+    weights = np.stack([theta[1:] for theta in thetas], axis=1)
+    return LinearHazard(bins, encoder, knots_days, intercept, weights, float(ridge), baseline)
 
 
 @dataclass(frozen=True)
@@ -233,24 +247,28 @@ class _Cause:
             hessian[a, 0, a, 0] += _INTERCEPT_RIDGE
         return hessian.reshape(hats_count * columns, -1)
 
-    def solve(self, theta: Floats, curvature: _Cause, steps: int = 100) -> Floats:
+    def curvature(self, theta: Floats) -> Any:
+        """The Hessian at `theta` of one row, so to speak: factorised, and free of how many rows there are."""
+        hessian = self._hessian(self._value(theta)[1]) / self.weight_scale
+        return cho_factor(
+            hessian + 1e-8 / self.weight_scale * np.eye(len(hessian)),
+            lower=True,
+            overwrite_a=True,
+            check_finite=False,
+        )
+
+    def solve(self, theta: Floats, curvature: Any, steps: int = 100) -> Floats:
         """Limited-memory BFGS that starts from the curvature of some of the rows.
 
         The exact Hessian costs far more than a gradient, and that of a few thousand rows, scaled up, is nearly
         as good a direction; the remembered steps correct what it misses.
         Source: Nocedal and Wright 2006, algorithms 7.4 and 7.5.
         """
-        hessian = curvature._hessian(curvature._value(theta)[1]) * (
-            self.weight_scale / curvature.weight_scale
-        )
-        factor = cho_factor(
-            hessian + 1e-8 * np.eye(len(hessian)), lower=True, overwrite_a=True, check_finite=False
-        )
         remembered: deque[tuple[Floats, Floats]] = deque(maxlen=_MEMORY)
         value, expected = self._value(theta)
         gradient = self._gradient(theta, expected)
         for _ in range(steps):
-            direction = _two_loops(gradient, remembered, factor)
+            direction = _two_loops(gradient, remembered, curvature, self.weight_scale)
             decrease = float((gradient * direction).sum())
             if decrease < _ENOUGH * self.weight_scale:
                 break
@@ -269,7 +287,9 @@ class _Cause:
         return theta
 
 
-def _two_loops(gradient: Floats, remembered: deque[tuple[Floats, Floats]], factor: Any) -> Floats:
+def _two_loops(
+    gradient: Floats, remembered: deque[tuple[Floats, Floats]], curvature: Any, scale: float
+) -> Floats:
     """Inverse Hessian times gradient: remembered steps around the solved curvature."""
     direction = gradient.copy()
     shares = []
@@ -277,7 +297,7 @@ def _two_loops(gradient: Floats, remembered: deque[tuple[Floats, Floats]], facto
         share = float((moved * direction).sum()) / float((moved * turned).sum())
         direction -= share * turned
         shares.append(share)
-    solved = cho_solve(factor, direction.T.ravel(), check_finite=False)
+    solved = cho_solve(curvature, direction.T.ravel(), check_finite=False) / scale
     direction = solved.reshape(gradient.shape[1], -1).T
     for (moved, turned), share in zip(remembered, reversed(shares), strict=True):
         back = float((turned * direction).sum()) / float((moved * turned).sum())

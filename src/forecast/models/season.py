@@ -47,23 +47,39 @@ _MIN_DAYS: Final = 40
 _CACHE_DAYS: Final = 84_100  # 1970 to 2200
 
 
-def calendar_columns(day: Ints) -> NDArray[np.float64]:
-    """(n, len(COLUMNS)) indicators of days given as days since 1970."""
-    month_number = day.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
-    quarter_start = _first_day(month_number // 3 * 3)
-    left_in_quarter = _first_day(month_number // 3 * 3 + 3) - day
+def calendar_columns(day: Ints, first_month: int = 1) -> NDArray[np.float64]:
+    """(n, len(COLUMNS)) indicators of days given as days since 1970.
+
+    first_month : 1 to 12, the month in which fiscal years, and with them quarters, begin
+    """
+    month_number = _month(day)
+    # A quarter begins every three months, counted from the first month of the fiscal year.
+    quarter = _first_month_of_quarter(month_number, first_month)
+    quarter_start = _first_day(quarter)
+    left_in_quarter = _first_day(quarter + 3) - day
     left_in_month = _first_day(month_number + 1) - day
     into_quarter = day - quarter_start
     weekday = (day + 3) % 7  # 1970-01-01 was a Thursday
     columns = [
         *_buckets(left_in_quarter, _QUARTER_END),
         into_quarter < 7,
-        month_number % 3 == 1,
-        month_number % 3 == 2,
+        month_number - quarter == 1,
+        month_number - quarter == 2,
         *_buckets(left_in_month, _MONTH_END),
         *(weekday == number for number in range(7)),
     ]
     return np.stack(columns, axis=1).astype(np.float64)
+
+
+def _month(day: Ints) -> Ints:
+    """Months since January 1970."""
+    return day.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
+
+
+def _first_month_of_quarter(month: Ints, first_month: int) -> Ints:
+    """First month of the (fiscal) quarter each month lies in, both counted since January 1970."""
+    shift = (first_month - 1) % 3
+    return (month - shift) // 3 * 3 + shift
 
 
 def _first_day(month: Ints) -> Ints:
@@ -81,9 +97,11 @@ class Season:
     """A fitted profile; `effects` of zero everywhere is no season at all.
 
     effects : (len(COLUMNS),) log-rate of each calendar column
+    first_month : in which fiscal years begin
     """
 
     effects: NDArray[np.float64]
+    first_month: int = 1
 
     @classmethod
     def flat(cls) -> Season:
@@ -97,13 +115,13 @@ class Season:
 
     def rate(self, day: Ints) -> Floats:
         """Rate of days (since 1970) relative to an average day of a long run of years."""
-        return np.exp(calendar_columns(day) @ self.effects - self._level)
+        return np.exp(calendar_columns(day, self.first_month) @ self.effects - self._level)
 
     @cached_property
     def _level(self) -> float:
         # The average is taken over 28 whole years, after which the calendar repeats.
         days = np.arange(10_957, 10_957 + 28 * 365 + 7)
-        return float(np.log(np.mean(np.exp(calendar_columns(days) @ self.effects))))
+        return float(np.log(np.mean(np.exp(calendar_columns(days, self.first_month) @ self.effects))))
 
     @cached_property
     def _cumulative(self) -> Floats:
@@ -125,16 +143,18 @@ class Season:
         return start + (cumulative[whole + 1] - start) * (at_days - whole)
 
     def to_json(self) -> dict[str, Any]:
-        """Effects by column name."""
-        return {name: float(effect) for name, effect in zip(COLUMNS, self.effects, strict=True)}
+        """Effects by column name, and the first month of the fiscal year."""
+        effects = {name: float(effect) for name, effect in zip(COLUMNS, self.effects, strict=True)}
+        return {"effects": effects, "first_month": self.first_month}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Season:
         """Inverse of `to_json`."""
-        return cls(np.array([float(data[name]) for name in COLUMNS]))
+        effects = np.array([float(data["effects"][name]) for name in COLUMNS])
+        return cls(effects, int(data["first_month"]))
 
 
-def fit_season(day: Ints, at_risk: Floats, closed: Floats) -> Season:
+def fit_season(day: Ints, at_risk: Floats, closed: Floats, first_month: int = 1) -> Season:
     """Fit a profile to daily counts, from the groups of columns that foretell the days of later quarters.
 
     The first 70 % of the closings choose: groups join one after the other, the most telling first, as long as
@@ -143,21 +163,24 @@ def fit_season(day: Ints, at_risk: Floats, closed: Floats) -> Season:
     day : (d,) consecutive days since 1970
     at_risk : (d,) deals open that day
     closed : (d,) deals won (or lost) that day
+    first_month : in which fiscal years begin
     """
     used = at_risk > 0
     day, at_risk, closed = day[used], at_risk[used], closed[used]
     if closed.sum() < _MIN_CLOSED or np.ptp(day) < _MIN_DAYS:
         return Season.flat()
-    quarter = day.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64) // 3
+    quarter = _first_month_of_quarter(_month(day), first_month)
     cut = day[np.searchsorted(np.cumsum(closed), 0.7 * closed.sum())]
     early, late = day < cut, day >= cut
     if closed[early].sum() < _MIN_CLOSED / 2 or closed[late].sum() < _MIN_CLOSED / 4:
         return Season.flat()
 
+    calendar = calendar_columns(day, first_month)
+
     def gain(groups: tuple[str, ...]) -> float:
         columns = _columns_of(groups)
-        trial = _poisson_effects(day[early], at_risk[early], closed[early], quarter[early], columns)
-        return _gain(Season(trial), day[late], at_risk[late], closed[late], quarter[late])
+        trial = _poisson_effects(calendar[early], at_risk[early], closed[early], quarter[early], columns)
+        return _gain(Season(trial, first_month), day[late], at_risk[late], closed[late], quarter[late])
 
     chosen: tuple[str, ...] = ()
     best = 0.0
@@ -169,17 +192,19 @@ def fit_season(day: Ints, at_risk: Floats, closed: Floats) -> Season:
         chosen, best = (*chosen, name), found[name]
     if not chosen:
         return Season.flat()
-    return Season(_poisson_effects(day, at_risk, closed, quarter, _columns_of(chosen)))
+    return Season(_poisson_effects(calendar, at_risk, closed, quarter, _columns_of(chosen)), first_month)
 
 
 def _columns_of(groups: tuple[str, ...]) -> Ints:
     return np.array([COLUMNS.index(name) for group in groups for name in _GROUPS[group]], dtype=np.int64)
 
 
-def _poisson_effects(day: Ints, at_risk: Floats, closed: Floats, quarter: Ints, columns: Ints) -> Floats:
+def _poisson_effects(
+    calendar: Floats, at_risk: Floats, closed: Floats, quarter: Ints, columns: Ints
+) -> Floats:
     """(len(COLUMNS),) effects of the chosen columns by Newton's method; quarters free, effects shrunk to 0."""
-    level = (quarter[:, None] == np.unique(quarter)).astype(np.float64)
-    design = np.hstack((calendar_columns(day)[:, columns], level))
+    level: Floats = (quarter[:, None] == np.unique(quarter)).astype(np.float64)
+    design = np.hstack((calendar[:, columns], level))
     profile = len(columns)
     precision = np.full(design.shape[1], 1e-3)
     precision[:profile] = 1.0 / _PRIOR_SD**2

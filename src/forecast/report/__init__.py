@@ -7,10 +7,10 @@ Outlook ──► facts/ ──► plain dict ──► page ──► one HTML 
 
 from typing import Any
 
-from forecast.report.facts import collect_facts, earlier_outlook
-from forecast.report.formats import LOCALES
+from forecast.language import LOCALES
+from forecast.report.facts import DEALS_PER_QUOTA, collect_facts, earlier_outlook
 
-__all__ = ["LOCALES", "collect_facts", "earlier_outlook", "render"]
+__all__ = ["DEALS_PER_QUOTA", "LOCALES", "collect_facts", "earlier_outlook", "render"]
 
 
 def render(facts: dict[str, Any]) -> str:

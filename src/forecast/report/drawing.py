@@ -13,7 +13,7 @@ from typing import Any, Final
 import altair as alt
 from markupsafe import Markup
 
-from forecast.report.formats import UNKNOWN, Formats
+from forecast.language import UNKNOWN, Formats
 from forecast.report.svg import draw, drawable
 
 __all__ = [

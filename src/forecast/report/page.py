@@ -13,9 +13,9 @@ from altair.utils.schemapi import debug_mode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from forecast.language import formats_of
 from forecast.report import charts
 from forecast.report.facts.plain import Fact
-from forecast.report.formats import formats_of
 from forecast.report.phrases import Phrases
 from forecast.report.words import Words
 
@@ -48,6 +48,7 @@ def render(facts: Fact) -> str:
             # Only this very style sheet may be applied, and nothing may be fetched: see the meta tag.
             style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
             charts=pictures,
+            decided=_decided(facts),
         )
     )
     return page
@@ -62,6 +63,14 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def _decided(facts: Fact) -> list[tuple[str, list[Fact]]]:
+    """(level, lines) of the regions, teams and people whose quota hinges on single deals."""
+    found = [
+        (group["level"], [line for line in group["lines"] if line["deciding"]]) for group in facts["groups"]
+    ]
+    return [(level, lines) for level, lines in found if lines]
 
 
 def _charts(facts: Fact, words: Words, phrases: Phrases) -> dict[str, Any]:

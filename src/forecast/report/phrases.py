@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import Final
 
 from forecast.report.facts.plain import Fact
@@ -14,9 +13,17 @@ __all__ = ["Phrases"]
 _UNASSIGNED: Final = "unassigned"
 _RUNGS: Final = {"linear": "footer.rung_linear", "aalen-johansen": "footer.rung_stage_rates"}
 _LEAST_EFFECT: Final = 0.0005  # a smaller one would be shown as 0.0 points
-# Features in days whose label does not say so.
-_BARE_DAYS: Final = ("age_days",)
-_BANT: Final = ("budget", "authority", "need", "timeline")
+_LINES: Final = 3  # of one deal
+# What a sign of the record says already, the model need not say again.
+_SAID_BY: Final = {
+    "overdue": ("overdue", "days_to_close"),
+    "silent": ("silence_days",),
+    "quiet": ("silence_days",),
+    "unanswered": ("inbound_30d",),
+    "pushed": ("times_pushed", "days_pushed"),
+    "closes": ("days_to_close",),
+    "age": ("age_days",),
+}
 
 
 class Phrases:
@@ -55,12 +62,12 @@ class Phrases:
         return [self.signal(signal) for signal in deal["signals"][:most]]
 
     def reason(self, reason: Fact) -> str:
-        """One of the model's reasons, e.g. `Age of the deal (171 days): −9 points`."""
-        label, points = _first_upper(reason["label"]), self.words.formats.points(reason["effect"])
-        value = self._value(reason)
-        if value is None:
-            return self.words("reason.bare", label=label, points=points)
-        return self.words("reason.with_value", label=label, value=value, points=points)
+        """One of the model's reasons, e.g. `Open for 171 days: −9 points, −€2.1k`."""
+        text, f = _first_upper(reason["text"]), self.words.formats
+        points, money = f.points(reason["effect"]), reason["bookings_effect"]
+        if money is None:
+            return self.words("reason.points", text=text, points=points)
+        return self.words("reason.points_and_money", text=text, points=points, money=f.change(money))
 
     def why(self, deal: Fact) -> str:
         """One line on a deal: its most telling sign, else the strongest reason, else the likely date."""
@@ -71,16 +78,38 @@ class Phrases:
         return self.words("signal.expected", date=self.words.formats.date(deal["close_on_p50"]))
 
     def details(self, deal: Fact, *, on: str) -> list[str]:
-        """A few lines on a deal: what the record shows, and where that is little, why the model thinks so.
+        """A few lines on a deal: what the record shows, why the model thinks so, and what to ask.
 
         on : on which list it stands; old deals start with their age, deals at risk give no good reasons
         """
-        lines = [self.words("deals.age", n=deal["age_days"])] if on == "ever" else []
-        lines += self.signals(deal, most=3 - len(lines))
-        fitting = [reason for reason in deal["reasons"] if on != "risk" or (reason["effect"] or 0.0) < 0]
-        if len(lines) < 2 and fitting:
-            lines.append(self.reason(fitting[0]))
+        said = [signal["kind"] for signal in deal["signals"][: _LINES - 1]]
+        lines = self.signals(deal, most=_LINES - 1)
+        if on == "ever":
+            said, lines = ["age", *said[:1]], [self.words("deals.age", n=deal["age_days"]), *lines[:1]]
+        repeated = {feature for kind in said for feature in _SAID_BY[kind]}
+        fitting = [
+            reason
+            for reason in deal["reasons"]
+            if reason["feature"] not in repeated
+            and abs(reason["effect"]) >= _LEAST_EFFECT
+            and (on != "risk" or reason["effect"] < 0)
+        ]
+        lines += [self.reason(reason) for reason in fitting[: _LINES - len(lines)]]
+        if deal["question"] is not None:
+            lines.append(deal["question"]["text"])
         return [_first_upper(line) for line in lines]
+
+    def decides(self, deal: Fact, level: str) -> str:
+        """A deal on which a quota hinges, e.g. `D-1042 (Ana Rossi, €24k): +12 pts`; people know whose."""
+        f = self.words.formats
+        shown = {
+            "deal": deal["deal_id"],
+            "amount": f.compact(deal["amount_if_won"]),
+            "points": f.points(deal["effect"]),
+        }
+        if level == "user":
+            return self.words("deals.decides_own", **shown)
+        return self.words("deals.decides", owner=self.owner(deal["owner"]), **shown)
 
     def rung(self, provenance: Fact) -> str:
         """What kind of model this is, and why no finer one."""
@@ -113,32 +142,6 @@ class Phrases:
         return ", ".join(
             f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in sorted(settings.items())
         )
-
-    def _value(self, reason: Fact) -> str | None:
-        """A feature's value as a reader writes it; None where a value would say nothing."""
-        value, f = reason["value"], self.words.formats
-        if value is None:
-            return self.words("reason.unknown")
-        if isinstance(value, str):
-            return value
-        unit, kind = reason["unit"], reason["kind"]
-        if kind == "flag":
-            return self.words("reason.yes" if value else "reason.no")
-        if kind == "number":
-            return None
-        if unit == "amount":
-            return f.compact(value)
-        if reason["feature"] in _BANT:
-            return self.words(
-                "reason.absent" if value <= 0 else "reason.confirmed" if value >= 1 else "reason.partly"
-            )
-        if unit == "share":
-            return f.percent(value)
-        if unit == "days" and kind == "signed":
-            return f.integer(math.ceil(value))  # whole days to a date, which begins at midnight
-        if unit == "days" and reason["feature"] in _BARE_DAYS:
-            return self.words("pipeline.days", n=round(value))
-        return f.integer(value) if unit == "days" or float(value).is_integer() else f.decimal(value)
 
 
 def _first_upper(text: str) -> str:

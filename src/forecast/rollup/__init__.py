@@ -6,7 +6,7 @@ quotas ──► one amount per entity, converted ────────┘
 """
 
 from forecast.rollup.bookings import Bookings, roll_up
-from forecast.rollup.deciding import decide
+from forecast.rollup.deciding import decide, sway_of
 from forecast.rollup.inputs import PeriodInputs, Uncertainty
 
-__all__ = ["Bookings", "PeriodInputs", "Uncertainty", "decide", "roll_up"]
+__all__ = ["Bookings", "PeriodInputs", "Uncertainty", "decide", "roll_up", "sway_of"]

@@ -14,11 +14,18 @@ import pandas as pd
 
 from forecast.arrays import Floats, Ints
 from forecast.errors import UsageError
-from forecast.rollup.deciding import decide, reaches
+from forecast.rollup.deciding import Stakes, decide, reaches
 from forecast.rollup.hierarchy import LEVELS, UNASSIGNED, Hierarchy
 from forecast.rollup.inputs import Lines, PeriodInputs, usable_lines
+from forecast.rollup.parts import Scenarios, decide_company, decide_parts, no_parts
 from forecast.rollup.quotas import PeriodQuotas
-from forecast.rollup.scenarios import affordable_scenarios, draw_arrivals, draw_open, hazard_factors
+from forecast.rollup.scenarios import (
+    affordable_scenarios,
+    draw_arrivals,
+    draw_open,
+    hazard_factors,
+    win_rates,
+)
 from forecast.tables.money import Money
 
 __all__ = ["BOOKINGS_COLUMNS", "Bookings", "roll_up"]
@@ -56,12 +63,15 @@ class Bookings:
                     order. quota, attainment_probability, gap and coverage_needed are NaN without a quota.
     company_draws : (S,) total bookings of the company per scenario, increasing.
     deciding      : the open deals by their effect on the company's quota, see `decide`.
+    parts         : for every entity with a quota the deals that sway it most: period, as_of and the columns of
+                    `decide_parts`; empty unless asked for.
     unconverted   : rows of deals, arrivals and quotas left out because their amount could not be converted.
     """
 
     table: pd.DataFrame
     company_draws: Floats
     deciding: pd.DataFrame
+    parts: pd.DataFrame
     unconverted: int
 
 
@@ -73,6 +83,7 @@ def roll_up(
     *,
     seed: int = 0,
     scenarios: int = 4000,
+    deciding: int = 0,
 ) -> Bookings:
     """Add up a period by user, team, region and company, and compare it with quota.
 
@@ -86,6 +97,8 @@ def roll_up(
     with probability 0.8 if today's open deals were larger by a common factor: 0 when booked already reaches
     the quota, NaN without quota or pipeline, or where no factor would do.
 
+    deciding : how many deals to name for each entity with a quota
+
     Raises DataError for inputs that cannot be added up (see `usable_lines`, `PeriodQuotas.read`).
     """
     if scenarios < 1000:
@@ -96,9 +109,9 @@ def roll_up(
     hierarchy = Hierarchy.build(users, owners, stated.holders())
     quota = stated.by_level(hierarchy)
     means = _means(lines, hierarchy)
-    open_draws, arrival_draws = _draws(lines, hierarchy, inputs, seed, scenarios)
+    drawn = _draws(lines, hierarchy, inputs, means["booked"], seed, scenarios)
 
-    levels = []
+    levels, attainment = [], {}
     for level in LEVELS:
         parents, entities = hierarchy.parents[level], hierarchy.entities[level]
         size = len(entities)
@@ -106,7 +119,8 @@ def roll_up(
         table.insert(0, "entity", entities)
         table.insert(0, "level", level)
         table["quota"] = quota[level]
-        levels.append(table.join(_ranges(table, parents, open_draws, arrival_draws)))
+        levels.append(table.join(_ranges(table, parents, drawn.open, drawn.arrivals)))
+        attainment[level] = levels[-1]["attainment_probability"].to_numpy(np.float64)
     table = pd.concat(levels, ignore_index=True).assign(period=inputs.period.label, as_of=inputs.as_of)
     table["expected"] = table["booked"] + table["open"] + table["arrivals"]
     table["gap"] = table["quota"] - table["expected"]
@@ -117,11 +131,19 @@ def roll_up(
     )
     table = table.reset_index(drop=True)
 
-    company_draws = np.sort(means["booked"].sum() + open_draws.sum(axis=0) + arrival_draws.sum(axis=0))
+    stakes = Stakes.of(lines.open, win_rates(lines.open["won_in_period"].to_numpy(), drawn.factors))
+    company_draws = np.sort(means["booked"].sum() + drawn.open.sum(axis=0) + drawn.arrivals.sum(axis=0))
+    target = float(quota["company"][0])
+    parts = no_parts()
+    if deciding:
+        parts = decide_parts(lines.open, stakes, hierarchy, quota, attainment, drawn, deciding)
     return Bookings(
         table,
         company_draws,
-        decide(company_draws, lines.open, float(quota["company"][0])),
+        decide(company_draws, lines.open, target)
+        if np.isnan(target)
+        else decide_company(lines.open, stakes, drawn, target),
+        parts.assign(period=inputs.period.label, as_of=inputs.as_of)[["period", "as_of", *parts.columns]],
         lines.unconverted + stated.unconverted,
     )
 
@@ -147,9 +169,9 @@ def _grouped(positions: Ints, amounts: Floats, size: int) -> Floats:
 
 
 def _draws(
-    lines: Lines, hierarchy: Hierarchy, inputs: PeriodInputs, seed: int, wanted: int
-) -> tuple[Floats, Floats]:
-    """(U, S) scenarios of open deals and of arrivals per user entity."""
+    lines: Lines, hierarchy: Hierarchy, inputs: PeriodInputs, booked: Floats, seed: int, wanted: int
+) -> Scenarios:
+    """Scenarios of open deals and of arrivals per user entity."""
     users = len(hierarchy.entities["user"])
     probability = lines.open["won_in_period"].to_numpy()
     factors = hazard_factors(
@@ -159,9 +181,12 @@ def _draws(
     for_open, for_arrivals = np.random.default_rng(seed).spawn(2)
     open_owner = hierarchy.positions(lines.open["owner_id"])
     arrival_owner = hierarchy.positions(lines.arrivals["owner_id"])
-    return (
+    return Scenarios(
+        booked,
         draw_open(lines.open, open_owner, users, factors, for_open),
         draw_arrivals(lines.arrivals, arrival_owner, users, factors, for_arrivals),
+        factors,
+        seed,
     )
 
 

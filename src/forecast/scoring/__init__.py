@@ -1,4 +1,4 @@
-"""Scores of open deals and of open leads, and the reasons behind them."""
+"""Scores of open deals and of open leads, the reasons behind them, and the questions that would move them."""
 
 from forecast.scoring.leads import (
     LEAD_SCORE_COLUMNS,
@@ -7,6 +7,7 @@ from forecast.scoring.leads import (
     score_leads,
     score_open_leads,
 )
+from forecast.scoring.questions import QUESTION_COLUMNS, answer_rates, open_questions
 from forecast.scoring.scores import (
     HORIZONS_DAYS,
     SCORE_COLUMNS,
@@ -19,8 +20,11 @@ from forecast.scoring.scores import (
 __all__ = [
     "HORIZONS_DAYS",
     "LEAD_SCORE_COLUMNS",
+    "QUESTION_COLUMNS",
     "SCORE_COLUMNS",
+    "answer_rates",
     "lead_models",
+    "open_questions",
     "score_arrays",
     "score_columns",
     "score_deals",

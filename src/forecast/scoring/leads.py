@@ -15,10 +15,10 @@ from forecast.bundle import Bundle
 from forecast.errors import BundleError
 from forecast.features import FrozenCustomers
 from forecast.history import History
-from forecast.models import HORIZON_CAP_DAYS, Cells, LeadModels
+from forecast.models import HORIZON_CAP_DAYS, LeadModels
 from forecast.models.leads import RANKED_BY_DAYS
-from forecast.periods import DAY_US, as_of_us
-from forecast.scoring.reasons import Explainer
+from forecast.periods import as_of_us
+from forecast.scoring.reasons import Chances, Explainer
 from forecast.scoring.scores import column_of
 
 __all__ = ["LEAD_SCORE_COLUMNS", "lead_models", "score_lead_arrays", "score_leads", "score_open_leads"]
@@ -42,26 +42,40 @@ def lead_models(bundle: Bundle) -> LeadModels:
 
 
 def score_open_leads(
-    history: History, bundle: Bundle, as_of: pd.Timestamp, *, reasons: int = 5
+    history: History, bundle: Bundle, as_of: pd.Timestamp, *, reasons: int = 5, locale: str = "en"
 ) -> pd.DataFrame:
     """Score every lead open as of `as_of`, in order of lead id; columns of the contract.
 
     history : of leads, see `forecast.history.leads`
     reasons : how many features to name per lead; 0 leaves the column as `[]`
+    locale : `en` or `it`, the language of the reasons
     """
-    return score_leads(history, bundle, history.open_deals(as_of_us(as_of)), as_of, reasons=reasons)
+    lead = history.open_deals(as_of_us(as_of))
+    return score_leads(history, bundle, lead, as_of, reasons=reasons, locale=locale)
 
 
 def score_leads(
-    history: History, bundle: Bundle, lead: Ints, as_of: pd.Timestamp, *, reasons: int = 5
+    history: History,
+    bundle: Bundle,
+    lead: Ints,
+    as_of: pd.Timestamp,
+    *,
+    reasons: int = 5,
+    locale: str = "en",
 ) -> pd.DataFrame:
     """Score given open leads; see `score_open_leads`."""
-    arrays = score_lead_arrays(history, bundle, lead, as_of, reasons=reasons)
+    arrays = score_lead_arrays(history, bundle, lead, as_of, reasons=reasons, locale=locale)
     return pd.DataFrame({name: column_of(name, values) for name, values in arrays.items()})
 
 
 def score_lead_arrays(
-    history: History, bundle: Bundle, lead: Ints, as_of: pd.Timestamp, *, reasons: int = 5
+    history: History,
+    bundle: Bundle,
+    lead: Ints,
+    as_of: pd.Timestamp,
+    *,
+    reasons: int = 5,
+    locale: str = "en",
 ) -> dict[str, Any]:
     """Scores of given open leads by column of the contract, as plain arrays of shape (n,).
 
@@ -74,7 +88,9 @@ def score_lead_arrays(
     place = models.fresh_place(history, lead)
     cells = models.cells(at_us, [30.0, RANKED_BY_DAYS, HORIZON_CAP_DAYS])
     # Cells without anything to tell leads apart have no reasons either.
-    explainer = _explainer(models, at_us) if reasons > 0 and models.outcome.groups != ("stage",) else None
+    explainer = None
+    if reasons > 0 and models.outcome.groups != ("stage",):
+        explainer = Explainer(models, at_us, models.cells(at_us, until_days=RANKED_BY_DAYS), locale=locale)
     numbers: list[Floats] = []
     explained: list[str] = []
     for start in range(0, len(lead), _BLOCK):
@@ -84,12 +100,14 @@ def score_lead_arrays(
             coefficients, contributions = models.outcome.coefficients(block), None
         else:
             coefficients, contributions = models.outcome.explain(block)
-        curves = cells.curves(models.on_bins(coefficients))
+        pace = models.log_pace(block)
+        curves = cells.curves(models.on_bins(coefficients) + pace)
         converted = curves.won_by(np.array([30.0, RANKED_BY_DAYS]))
         lost = curves.lost_by(np.array([RANKED_BY_DAYS]))
         numbers.append(np.column_stack((converted, lost, models.becomes_won(curves, block, place[rows]))))
         if explainer is not None and contributions is not None:
-            explained += explainer.texts(block, coefficients, contributions, converted[:, 1], reasons)
+            chances = Chances(converted[:, 1])
+            explained += explainer.texts(block, coefficients, contributions, pace, chances, reasons)
     joined = np.concatenate(numbers) if numbers else np.empty((0, 4))
     score = models.score(joined[:, 1])
     data: dict[str, Any] = {
@@ -106,14 +124,3 @@ def score_lead_arrays(
         "reasons": np.array(explained if explainer is not None else ["[]"] * len(lead), dtype=object),
     }
     return {name: data[name] for name in LEAD_SCORE_COLUMNS}
-
-
-def _explainer(models: LeadModels, at_us: int) -> Explainer:
-    """Explains the chance of being converted within 90 days."""
-    bins = models.outcome.bins
-    edges = bins.edges_days[bins.edges_days < RANKED_BY_DAYS]
-    edges = np.append(edges, RANKED_BY_DAYS)
-    start = at_us / DAY_US
-    exposure = np.stack([np.diff(season.until(start + edges)) for season in models.seasons])
-    coarse = Cells(edges, bins.of(edges[:-1]), exposure)
-    return Explainer(models, at_us, models.cells(at_us, until_days=RANKED_BY_DAYS), coarse)

@@ -1,66 +1,128 @@
-"""Reasons: how far each feature moves a deal's win probability away from that of the average deal.
+"""Reasons: how far each feature moves a deal away from the average deal, in numbers and in words.
 
 Effects are Aumann-Shapley values: the gradient of the win probability is averaged along the straight path from
 the reference coefficients to the deal's, and shared out by each feature's additive part. They sum to the
-difference of both probabilities.
+difference of both probabilities (docs/reasons.md).
 Source: Aumann and Shapley 1974; Sundararajan, Taly and Yan 2017 (integrated gradients).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from functools import cache, lru_cache
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from forecast.arrays import Floats
-from forecast.features import FeatureMatrix, label, spec_of
+from forecast.arrays import Floats, Ints
+from forecast.features import FeatureMatrix, Phrasebook, label, spec_of
 from forecast.models import Cells, FittedModels, LeadModels
 
-__all__ = ["Explainer"]
+__all__ = ["Chances", "Explainer"]
 
 # Gauss-Legendre on [0, 1].
-_POINTS, _POINT_WEIGHTS = np.polynomial.legendre.leggauss(3)
+_POINTS, _POINT_WEIGHTS = np.polynomial.legendre.leggauss(5)
 _NODES: Final = 0.5 * (_POINTS + 1.0)
 _NODE_WEIGHTS: Final = 0.5 * _POINT_WEIGHTS
 
 
+class Chances(NamedTuple):
+    """What is explained of n deals or leads.
+
+    won : (n,) win probabilities; of leads, chances of being converted
+    in_period : (n,) chances of being won inside the period; only read if there is one
+    amount_if_won : (n,) in the reporting currency, NaN if unknown; None where there is no amount, as for leads
+    """
+
+    won: Floats
+    in_period: Floats | None = None
+    amount_if_won: Floats | None = None
+
+
 class Explainer:
-    """Explains scores of one as-of moment.
+    """Explains scores of one as-of moment in one language.
 
     models : what made the scores
-    cells : the time axis they were made on, up to the horizon that is explained
-    coarse : one cell per bin up to the same horizon; without it, up to the cap
+    cells : the time axis they were made on, until the horizon of the chance explained
+    span_days : start and end of the period asked about, in days after the as-of moment
+    reference_won, reference_in_period : the chances of the average training row, from which effects count
     """
 
     def __init__(
-        self, models: FittedModels | LeadModels, as_of_us: int, cells: Cells, coarse: Cells | None = None
+        self,
+        models: FittedModels | LeadModels,
+        as_of_us: int,
+        cells: Cells,
+        *,
+        span_days: tuple[float, float] | None = None,
+        locale: str = "en",
+        currency: str = "EUR",
     ) -> None:
         self._outcome = models.outcome
         self._on_bins = models.on_bins
+        # What the deal's own clock adds is a matter of what it counts: the deal's age, or its time in stage.
+        clock = models.clock.feature
+        self._clock_group = models.outcome.groups.index(clock) if clock in models.outcome.groups else None
+        self._book = Phrasebook(locale, currency)
         # The path needs only the shape of the gradient: one cell per bin, the season averaged inside.
-        self._coarse = coarse or Cells.by_bin(as_of_us, models.outcome.bins, models.seasons)
-        self._reference_won = float(cells.curves(models.on_bins(models.outcome.reference[None])).won[0, -1])
+        bins, seasons = models.outcome.bins, models.seasons
+        span = None if span_days is None else (max(span_days[0], 0.0), span_days[1])
+        self._coarse = Cells.by_bin(as_of_us, bins, seasons, span or (), float(cells.edges_days[-1]))
+        self._period_cells: NDArray[np.bool_] | None = None
+        reference = cells.curves(models.on_bins(models.outcome.reference[None]))
+        self.reference_won = float(reference.won[0, -1])
+        self.reference_in_period = 0.0
+        if span is not None:
+            middle = (self._coarse.edges_days[:-1] + self._coarse.edges_days[1:]) / 2
+            self._period_cells = (middle > span[0]) & (middle < span[1])
+            self.reference_in_period = float(reference.won_between(*span)[0])
 
-    def effects(self, coefficients: Floats, contributions: Floats, won: Floats) -> Floats:
-        """(n, G) change of the win probability by each feature; rows sum to `won` minus the reference's.
+    def effects(
+        self, coefficients: Floats, contributions: Floats, log_pace: Floats, chances: Chances
+    ) -> tuple[Floats, Floats | None]:
+        """(n, G) changes of the win probability by each feature, and of the chance in the period if any.
 
         coefficients, contributions : (n, 2, B) and (n, G, 2, B) of the outcome model
-        won : (n,) win probabilities
+        log_pace : (n, 2, J) of the deals' own clocks; the average deal's runs at one
+
+        Rows sum to the deal's chance minus the reference's.
         """
-        basis, reference = self._outcome.basis, self._outcome.reference
+        reference = self._outcome.reference
         along = reference + _NODES[:, None, None, None] * (coefficients - reference)
-        slopes = self._coarse.win_gradient(self._on_bins(along.reshape(-1, *reference.shape)))
-        slopes = slopes.reshape(*along.shape[:3], -1)
+        paces = _NODES[:, None, None, None] * log_pace
+        hazards = self._on_bins(along.reshape(-1, *reference.shape)) + paces.reshape(-1, *log_pace.shape[1:])
+        parts = contributions, log_pace
+        ever = self._shared(hazards, None, parts, chances.won - self.reference_won)
+        if self._period_cells is None or chances.in_period is None:
+            return ever, None
+        difference = chances.in_period - self.reference_in_period
+        return ever, self._shared(hazards, self._period_cells, parts, difference)
+
+    def _shared(
+        self,
+        hazards: Floats,
+        counted: NDArray[np.bool_] | None,
+        parts: tuple[Floats, Floats],
+        difference: Floats,
+    ) -> Floats:
+        """(n, G) the difference of a chance shared out among the features.
+
+        hazards : (nodes * n, 2, J) log hazards along the path, one node after the other
+        parts : what moves the coefficients (n, G, 2, B), and the log hazards themselves (n, 2, J)
+        """
+        slopes = self._coarse.win_gradient(hazards, counted)
+        slopes = slopes.reshape(len(_NODES), -1, *slopes.shape[1:])
         slope = (_NODE_WEIGHTS[:, None, None, None] * slopes).sum(axis=0)
-        gradient = (slope[:, :, None] * basis).sum(axis=-1)
+        gradient = (slope[:, :, None] * self._outcome.basis).sum(axis=-1)
+        contributions, log_pace = parts
         shared = contributions * gradient[:, None]
         effects = shared.reshape(*shared.shape[:2], -1).sum(axis=-1)
-        # What quadrature and coarse cells leave over (a thousandth or so) is shared in proportion to size.
+        if self._clock_group is not None:
+            effects[:, self._clock_group] += (slope * log_pace).reshape(len(slope), -1).sum(axis=-1)
+        # What quadrature and coarse cells leave over, a thousandth or so, is shared in proportion to size.
         size = np.abs(effects)
-        left = won - self._reference_won - effects.sum(axis=1)
+        left = difference - effects.sum(axis=1)
         total = size.sum(axis=1)
         even = np.full_like(size, 1.0 / size.shape[1])
         share = np.divide(size, total[:, None], out=even, where=total[:, None] > 0)
@@ -68,53 +130,78 @@ class Explainer:
         return found
 
     def texts(
-        self, features: FeatureMatrix, coefficients: Floats, contributions: Floats, won: Floats, most: int
+        self,
+        features: FeatureMatrix,
+        coefficients: Floats,
+        contributions: Floats,
+        log_pace: Floats,
+        chances: Chances,
+        most: int,
     ) -> list[str]:
-        """(n,) JSON lists of the `most` features with the largest effects, largest first."""
-        effects = self.effects(coefficients, contributions, won)
-        most = min(most, effects.shape[1])
-        order = np.argsort(-np.abs(effects), axis=1, kind="stable")[:, :most]
-        effect = np.take_along_axis(effects, order, axis=1)
-        # One deal has five reasons among forty features: only those that appear are looked at.
-        names = self._outcome.groups
-        shown = np.unique(order).tolist()
-        raw = np.empty((len(features), len(names)))
-        for g in shown:
-            raw[:, g] = features.numbers(names[g]) if _is_number(names[g]) else features[names[g]]
-        value = np.take_along_axis(raw, order, axis=1)
-        writers = {g: _writer(features, names[g]) for g in shown}
-        heads = _heads(names)
-        return [
-            "["
-            + ", ".join(
-                f'{heads[g]}{moved:.6f}, "value": {writers[g](v)}}}'
-                for g, moved, v in zip(places, moves, values, strict=True)
-            )
-            + "]"
-            for places, moves, values in zip(order.tolist(), effect.tolist(), value.tolist(), strict=True)
-        ]
+        """(n,) JSON lists of the `most` features that move the win probability furthest, in that order."""
+        ever, period = self.effects(coefficients, contributions, log_pace, chances)
+        most = min(most, ever.shape[1])
+        order = np.argsort(-np.abs(ever), axis=1, kind="stable")[:, :most]
+        effect = np.take_along_axis(ever, order, axis=1)
+        pattern, parts = "%s%s%s", [self._what(order), _written(effect, 6), self._said(features, order)]
+        if chances.amount_if_won is not None:
+            pattern += ', "bookings_effect": %s'
+            parts.append(_written(effect * chances.amount_if_won[:, None], 2))
+        if period is not None:
+            pattern += ', "period_effect": %s'
+            parts.append(_written(np.take_along_axis(period, order, axis=1), 6))
+        pattern += "}"
+        reasons = [pattern % cell for cell in zip(*parts, strict=True)]
+        return [f"[{', '.join(reasons[at : at + most])}]" for at in range(0, len(reasons), most)]
+
+    def _what(self, order: Ints) -> list[str]:
+        """(n * most,) how each reason begins: the feature by name and by label."""
+        heads = _heads(self._outcome.groups, self._book.locale)
+        return [heads[g] for g in order.ravel().tolist()]
+
+    def _said(self, features: FeatureMatrix, order: Ints) -> list[str]:
+        """(n * most,) value and words of each reason.
+
+        One deal has five reasons among forty features: only those that appear are looked at, one feature at a
+        time for all deals that have it.
+        """
+        said = [""] * order.size
+        which = order.ravel()
+        places = np.argsort(which, kind="stable")
+        shown, starts = np.unique(which[places], return_index=True)
+        for g, here in zip(shown.tolist(), np.split(places, starts[1:]), strict=True):
+            name, rows = self._outcome.groups[g], here // order.shape[1]
+            values = _values(features, name, rows)
+            phrases = self._book.phrases(features, name, rows)
+            quoted = {phrase: json.dumps(phrase) for phrase in set(phrases)}
+            for place, value, phrase in zip(here.tolist(), values, phrases, strict=True):
+                said[place] = f', "value": {value}, "text": {quoted[phrase]}'
+        return said
 
 
 @lru_cache(maxsize=8)
-def _heads(names: tuple[str, ...]) -> list[str]:
+def _heads(names: tuple[str, ...], locale: str) -> list[str]:
     """How the reason of each feature begins."""
-    return [f'{{"feature": {json.dumps(n)}, "label": {json.dumps(label(n))}, "effect": ' for n in names]
+    return [
+        f'{{"feature": {json.dumps(n)}, "label": {json.dumps(label(n, locale))}, "effect": ' for n in names
+    ]
 
 
-def _is_number(name: str) -> bool:
-    return spec_of(name).kind != "category"
-
-
-def _writer(features: FeatureMatrix, name: str) -> Callable[[float], str]:
-    """How a value of this feature is written as JSON: a text, a number with sensible digits, or null."""
-    kind = spec_of(name).kind
+def _values(features: FeatureMatrix, name: str, rows: Ints) -> list[str]:
+    """Values of a feature as JSON: a text, a number with sensible digits, or null."""
+    kind, values = spec_of(name).kind, features[name][rows].tolist()
     if kind == "category":
         texts = features.texts(name)
-
-        @cache
-        def text(code: float) -> str:
-            return json.dumps(texts[int(code)].split("/", 1)[1] if name == "stage" else texts[int(code)])
-
-        return lambda code: "null" if code != code else text(code)
+        told = {
+            code: json.dumps(texts[int(code)].split("/", 1)[1] if name == "stage" else texts[int(code)])
+            for code in set(values)
+            if code == code
+        }
+        return ["null" if code != code else told[code] for code in values]
     digits = 4 if kind in ("share", "number") else 1
-    return lambda value: "null" if value != value else repr(round(value, digits))
+    return ["null" if value != value else repr(round(value, digits)) for value in values]
+
+
+def _written(numbers: Floats, digits: int) -> list[str]:
+    """(n * most,) numbers as JSON, null for unknown ones."""
+    return ["null" if value != value else f"{value:.{digits}f}" for value in numbers.ravel().tolist()]

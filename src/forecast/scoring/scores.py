@@ -17,12 +17,13 @@ from forecast.errors import UsageError
 from forecast.history import History
 from forecast.models import HORIZON_CAP_DAYS
 from forecast.periods import DAY_US, Period, as_of_us
-from forecast.scoring.reasons import Explainer
+from forecast.scoring.reasons import Chances, Explainer
 
 __all__ = [
     "HORIZONS_DAYS",
     "SCORE_COLUMNS",
     "column_of",
+    "marks_and_span",
     "score_arrays",
     "score_columns",
     "score_deals",
@@ -46,17 +47,23 @@ def score_columns(with_period: bool) -> list[str]:
 
 
 def score_open_deals(
-    history: History, bundle: Bundle, as_of: pd.Timestamp, *, period: Period | None = None, reasons: int = 5
+    history: History,
+    bundle: Bundle,
+    as_of: pd.Timestamp,
+    *,
+    period: Period | None = None,
+    reasons: int = 5,
+    locale: str = "en",
 ) -> pd.DataFrame:
     """Score every deal open as of `as_of`, in order of deal id.
 
     period : adds `won_in_period`, the chance of being won inside it (and after `as_of`)
     reasons : how many features to name per deal; 0 leaves the column as `[]`
+    locale : `en` or `it`, the language of the reasons
     Returns the contract's columns. Raises UsageError for a period beyond the horizon cap.
     """
-    return score_deals(
-        history, bundle, history.open_deals(as_of_us(as_of)), as_of, period=period, reasons=reasons
-    )
+    deal = history.open_deals(as_of_us(as_of))
+    return score_deals(history, bundle, deal, as_of, period=period, reasons=reasons, locale=locale)
 
 
 def score_deals(
@@ -67,9 +74,10 @@ def score_deals(
     *,
     period: Period | None = None,
     reasons: int = 5,
+    locale: str = "en",
 ) -> pd.DataFrame:
     """Score given open deals; see `score_open_deals`."""
-    arrays = score_arrays(history, bundle, deal, as_of, period=period, reasons=reasons)
+    arrays = score_arrays(history, bundle, deal, as_of, period=period, reasons=reasons, locale=locale)
     return pd.DataFrame({name: column_of(name, values) for name, values in arrays.items()})
 
 
@@ -81,6 +89,7 @@ def score_arrays(
     *,
     period: Period | None = None,
     reasons: int = 5,
+    locale: str = "en",
 ) -> dict[str, Any]:
     """Scores of given open deals by column of the contract, as plain arrays of shape (n,).
 
@@ -89,28 +98,17 @@ def score_arrays(
     """
     models, at_us = bundle.models, as_of_us(as_of)
     when = np.full(len(deal), at_us)
-    marks = [float(h) for h in HORIZONS_DAYS] + [HORIZON_CAP_DAYS]
-    span = (0.0, 0.0)
-    if period is not None:
-        span = ((period.start_us - at_us) / DAY_US, (period.end_us - at_us) / DAY_US)
-        if span[1] <= 0:
-            raise UsageError(
-                f"period {period.label} ended before {as_of.isoformat()}; ask for a later period",
-                code="past_period",
-            )
-        if span[1] > HORIZON_CAP_DAYS:
-            raise UsageError(
-                f"period {period.label} ends {span[1]:.0f} days after {as_of.isoformat()}, beyond the cap of "
-                f"{HORIZON_CAP_DAYS:.0f} days; ask for a nearer period",
-                code="beyond_horizon_cap",
-            )
-        marks += [max(span[0], 0.0), span[1]]
-    cells = models.cells(at_us, np.array(marks))
+    marks, span = marks_and_span(as_of, period)
+    cells = models.cells(at_us, marks)
     features = models.features(history, deal, when)
     amount = history.amount(deal, when)
     if_won, _ = models.amount.predict(history, deal, when)
 
-    explainer = Explainer(models, at_us, cells) if reasons > 0 else None
+    explainer = None
+    if reasons > 0:
+        asked = None if period is None else span
+        currency = history.money.reporting
+        explainer = Explainer(models, at_us, cells, span_days=asked, locale=locale, currency=currency)
     numbers: dict[str, list[Floats]] = {}
     explained: list[str] = []
     for start in range(0, len(deal), _BLOCK):
@@ -120,7 +118,8 @@ def score_arrays(
             coefficients, contributions = models.outcome.coefficients(block), None
         else:
             coefficients, contributions = models.outcome.explain(block)
-        curves = cells.curves(models.on_bins(coefficients))
+        pace = models.log_pace(block)
+        curves = cells.curves(models.on_bins(coefficients) + pace)
         parts = {
             "win": curves.won[:, -1],
             "won": curves.won_by(np.array(HORIZONS_DAYS)),
@@ -131,7 +130,8 @@ def score_arrays(
         for name, part in parts.items():
             numbers.setdefault(name, []).append(part)
         if explainer is not None and contributions is not None:
-            explained += explainer.texts(block, coefficients, contributions, curves.won[:, -1], reasons)
+            chances = Chances(parts["win"], parts["period"], if_won[rows])
+            explained += explainer.texts(block, coefficients, contributions, pace, chances, reasons)
     if not len(deal):
         shapes = {"win": 0, "won": len(HORIZONS_DAYS), "lost": len(HORIZONS_DAYS), "period": 0, "close": 3}
         numbers = {name: [np.empty((0, width) if width else 0)] for name, width in shapes.items()}
@@ -162,6 +162,30 @@ def score_arrays(
         "reasons": np.array(explained if reasons > 0 else ["[]"] * len(deal), dtype=object),
     }
     return {name: data[name] for name in score_columns(period is not None)}
+
+
+def marks_and_span(as_of: pd.Timestamp, period: Period | None) -> tuple[Floats, tuple[float, float]]:
+    """Where the time axis of scores has its edges, and the period, both in days after `as_of`.
+
+    Without a period its span is (0, 0). Raises UsageError for one that is over or ends beyond the horizon cap.
+    """
+    marks = [float(h) for h in HORIZONS_DAYS] + [HORIZON_CAP_DAYS]
+    if period is None:
+        return np.array(marks), (0.0, 0.0)
+    at_us = as_of_us(as_of)
+    span = ((period.start_us - at_us) / DAY_US, (period.end_us - at_us) / DAY_US)
+    if span[1] <= 0:
+        raise UsageError(
+            f"period {period.label} ended before {as_of.isoformat()}; ask for a later period",
+            code="past_period",
+        )
+    if span[1] > HORIZON_CAP_DAYS:
+        raise UsageError(
+            f"period {period.label} ends {span[1]:.0f} days after {as_of.isoformat()}, beyond the cap of "
+            f"{HORIZON_CAP_DAYS:.0f} days; ask for a nearer period",
+            code="beyond_horizon_cap",
+        )
+    return np.array([*marks, max(span[0], 0.0), span[1]]), span
 
 
 def column_of(name: str, values: Any) -> Any:

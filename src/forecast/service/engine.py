@@ -123,7 +123,13 @@ class Engine:
         as_of = to_timestamp(request.as_of_us)
         with _period_refused():
             scores = score_arrays(
-                history, self.bundle, deal, as_of, period=request.period, reasons=request.reasons
+                history,
+                self.bundle,
+                deal,
+                as_of,
+                period=request.period,
+                reasons=request.reasons,
+                locale=request.locale,
             )
         found = rows(scores, moments=("as_of",), json_texts=("reasons",))
         by_id = {row["deal_id"]: row for row in found}

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from forecast.errors import UsageError
+from forecast.language import LOCALES
 from forecast.periods import Period
 from forecast.service.catalogue import Catalogue
 from forecast.service.deals import parse_deal
@@ -89,12 +90,14 @@ class ScoreRequest:
     deals : in the order of the request, shaped for `History.from_request`, without anything from as_of on
     period : asks for P(won within it) beside the other columns
     reasons : how many to name for each deal
+    locale : the language they are told in
     """
 
     as_of_us: int
     deals: list[dict[str, Any]]
     period: Period | None
     reasons: int
+    locale: str = LOCALES[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,7 @@ def parse_score_request(body: bytes, known: Catalogue, now_us: int) -> ScoreRequ
     now_us : the moment of the request, for an as_of that is not given
     Raises Refusal: 400 with code, field and row, or 413 `too_many_deals`.
     """
-    raw = _top(body, {"as_of", "deals", "period", "reasons"})
+    raw = _top(body, {"as_of", "deals", "period", "reasons", "locale"})
     given_us = _as_of(raw.get("as_of"), now_us)
     period = None if raw.get("period") is None else _period(raw["period"])
     reasons = raw.get("reasons", DEFAULT_REASONS)
@@ -123,11 +126,13 @@ def parse_score_request(body: bytes, known: Catalogue, now_us: int) -> ScoreRequ
         raise Refusal(
             400, "out_of_range", f"expected a whole number from 0 to {MAX_REASONS}", field="reasons"
         )
+    locale = raw.get("locale", LOCALES[0])
+    if locale not in LOCALES:
+        raise Refusal(400, "unknown_locale", f"expected {' or '.join(LOCALES)}", field="locale")
     deals = _deals(raw.get("deals"), known)
     as_of_us = given_us if given_us is not None else _now(deals, now_us)
-    return ScoreRequest(
-        as_of_us, [_as_known(d, row, as_of_us) for row, d in enumerate(deals)], period, reasons
-    )
+    known_deals = [_as_known(deal, row, as_of_us) for row, deal in enumerate(deals)]
+    return ScoreRequest(as_of_us, known_deals, period, reasons, locale)
 
 
 def parse_forecast_request(body: bytes, known: Catalogue, now_us: int) -> ForecastRequest:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from forecast.language import LOCALES
 from forecast.scoring import HORIZONS_DAYS
 from forecast.service.deals import (
     ACTIVITY_KINDS,
@@ -151,6 +152,12 @@ _SCORE_REQUEST: Final = _object(
             "default": DEFAULT_REASONS,
             "description": "How many reasons to name for each deal",
         },
+        "locale": {
+            "type": "string",
+            "enum": list(LOCALES),
+            "default": LOCALES[0],
+            "description": "Language of the reasons",
+        },
     },
     ("deals",),
     "Open deals to score.",
@@ -211,9 +218,16 @@ _REASON: Final = _object(
         "label": {"type": "string"},
         "effect": {"type": "number", "description": "Change of the win probability"},
         "value": {"description": "The input as the model saw it"},
+        "text": {"type": "string", "description": "The value in words, e.g. silent for 34 days"},
+        "bookings_effect": {
+            "type": ["number", "null"],
+            "description": "Change of expected_bookings in the reporting currency; null without an amount",
+        },
+        "period_effect": {"type": "number", "description": "Change of won_in_period; only with period"},
     },
-    ("feature", "label", "effect", "value"),
-    "Why a deal's probability is what it is.",
+    ("feature", "label", "effect", "value", "text", "bookings_effect"),
+    "Why a deal's probability is what it is: changes against the average deal of the training, which add up to "
+    "the difference over all features.",
 )
 _DATE_OUT: Final[Schema] = {"type": ["string", "null"], "format": "date"}
 _SCORE_COLUMNS: Final[dict[str, Schema]] = {

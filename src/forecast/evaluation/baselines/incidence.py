@@ -1,8 +1,7 @@
 """The Aalen-Johansen estimate: how often deals were won within h days, with losses competing and censoring.
 
-For all open deals together it is the base rate, by stage it is the strongest rule without a model. Text-book
-form: at every time somebody won, the share still open before it times the share of those at risk that won.
-Source: Aalen and Johansen, Scandinavian Journal of Statistics 5 (1978).
+For all open deals together it is the base rate, by stage it is the strongest rule without a model. The
+estimate itself stands in `evaluation.metrics.incidence`.
 """
 
 from __future__ import annotations
@@ -14,7 +13,8 @@ from typing import ClassVar, Final
 import numpy as np
 
 from forecast.arrays import Floats, Ints
-from forecast.history import WON, History, Landmarks
+from forecast.evaluation.metrics import cumulative_incidence, incidence_at
+from forecast.history import History, Landmarks
 
 __all__ = ["AalenJohansenByStage", "BaseRate", "aalen_johansen"]
 
@@ -24,22 +24,9 @@ _NOTHING: Final = (np.empty(0), np.zeros(1))
 def aalen_johansen(landmarks: Landmarks) -> tuple[Floats, Floats]:
     """Cumulative incidence of winning: distinct times in days (k,), and (k + 1,) values.
 
-    `values[i]` is P(won before or at the i-th time); look up P(won within h) with
-    `searchsorted(times, h, side="left")`, for within is half-open.
+    `values[i]` is P(won before or at the i-th time); `incidence_at` looks up P(won within h).
     """
-    if not len(landmarks):
-        return _NOTHING
-    times, place = np.unique(landmarks.duration_days, return_inverse=True)
-    weight, cause = landmarks.weight, landmarks.cause
-
-    def at_each_time(rows: Floats) -> Floats:
-        return np.bincount(place, weights=rows, minlength=times.size).astype(np.float64)
-
-    at_risk = np.cumsum(at_each_time(weight)[::-1])[::-1]
-    decided = at_each_time(weight * (cause != 0)) / at_risk
-    won = at_each_time(weight * (cause == WON)) / at_risk
-    open_before = np.concatenate([[1.0], np.cumprod(1.0 - decided)[:-1]])
-    return times, np.concatenate([[0.0], np.cumsum(open_before * won)])
+    return cumulative_incidence(landmarks.duration_days, landmarks.cause, weight=landmarks.weight)
 
 
 @dataclass
@@ -62,7 +49,7 @@ class BaseRate:
         horizons_days: Sequence[float],
     ) -> Floats:
         """(n, H), every row the same."""
-        return np.tile(_at(self.curve, horizons_days), (len(deal), 1))
+        return np.tile(incidence_at(self.curve, horizons_days), (len(deal), 1))
 
 
 @dataclass
@@ -88,10 +75,5 @@ class AalenJohansenByStage:
     def predict(self, history: History, deal: Ints, at_us: Ints, horizons_days: Sequence[float]) -> Floats:
         """(n, H) by the stage as known before each moment."""
         stage, place = np.unique(history.stage(deal, at_us), return_inverse=True)
-        curves = [_at(self.by_stage.get(int(code), self.everyone), horizons_days) for code in stage]
+        curves = [incidence_at(self.by_stage.get(int(code), self.everyone), horizons_days) for code in stage]
         return np.stack(curves)[place] if curves else np.empty((0, len(horizons_days)))
-
-
-def _at(curve: tuple[Floats, Floats], horizons_days: Sequence[float]) -> Floats:
-    times, values = curve
-    return values[np.searchsorted(times, np.asarray(horizons_days, dtype=np.float64), side="left")]

@@ -12,7 +12,7 @@ from forecast.arrays import Floats, Ints
 from forecast.history import WON, History, Landmarks
 from forecast.periods import DAY_US
 
-__all__ = ["StageRate", "StageWeighted", "stage_probability"]
+__all__ = ["StageRate", "StageWeighted", "last_of", "stage_probability"]
 
 
 @dataclass
@@ -33,7 +33,7 @@ class StageRate:
         stage = history.stage(decided.deal, decided.at_us)
         won = (decided.cause == WON).astype(np.float64)
         # Landmarks of one deal repeat its outcome: a slow deal must not count as many. Its last one tells.
-        every, each = _last_of(decided.deal), _last_of(decided.deal * stages + stage)
+        every, each = last_of(decided.deal), last_of(decided.deal * stages + stage)
         overall = (won[every].sum() + 0.5) / (every.size + 1.0)
         count = np.bincount(stage[each], minlength=stages)
         # One deal's worth of the overall rate keeps a stage with a single decided deal off 0 and 1.
@@ -70,7 +70,7 @@ class StageWeighted:
         return np.where(due, stage_probability(history, deal, at_us, self.rates.rate)[:, None], 0.0)
 
 
-def _last_of(group: Ints) -> Ints:
+def last_of(group: Ints) -> Ints:
     """Position of the last row of each group; landmarks come in order of time within a deal."""
     _, first_from_end = np.unique(group[::-1], return_index=True)
     return group.size - 1 - first_from_end

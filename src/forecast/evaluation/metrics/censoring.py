@@ -25,19 +25,34 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from forecast.arrays import Floats
+from forecast.arrays import Floats, Ints
+from forecast.history import OPEN, WON
 
-__all__ = ["Labels", "censoring_survival", "won_within"]
+__all__ = [
+    "FOLLOWED_AT_LEAST",
+    "Labels",
+    "States",
+    "censoring_survival",
+    "seen_win_weight",
+    "state_within",
+    "won_within",
+]
 
-_WON: Final = 1
 # Where fewer than one row in twenty is still followed, a few rows would stand for all: nothing is said there.
-_FOLLOWED_AT_LEAST: Final = 0.05
+FOLLOWED_AT_LEAST: Final = 0.05
 
 
 class Labels(NamedTuple):
     """outcome: (n,) 1.0 won within the horizon, else 0.0 (also if unknown); weight: (n,) 0 where unknown."""
 
     outcome: Floats
+    weight: Floats
+
+
+class States(NamedTuple):
+    """state: (n,) 0 open, 1 won, 2 lost at the horizon (0 also if unknown); weight: (n,) 0 where unknown."""
+
+    state: Ints
     weight: Floats
 
 
@@ -57,24 +72,55 @@ def won_within(
         administrative way, otherwise by IPCW (see the module)
     weight: (n,) the landmarks' own weights, multiplied in
     """
+    states = state_within(duration_days, cause, horizon_days, follow_up_days=follow_up_days, weight=weight)
+    return Labels((states.state == WON).astype(np.float64), states.weight)
+
+
+def seen_win_weight(
+    duration_days: npt.ArrayLike, cause: npt.ArrayLike, *, weight: npt.ArrayLike | None = None
+) -> Floats:
+    """(n,) weights for metrics given a win, of its date or its amount; 0 for rows not seen won.
+
+    Quick wins are seen more often than slow ones, which may come after the end of the data: unweighted, a
+    date that is right for all wins looks late for those seen. By IPCW each seen win stands also for those as
+    slow that were cut off. Wins where fewer than one row in twenty was followed weigh 0: nothing stands for
+    still slower ones, and what is said holds for wins up to there.
+    """
+    duration, causes = np.asarray(duration_days, dtype=np.float64), np.asarray(cause)
+    own = np.ones(duration.shape) if weight is None else np.asarray(weight, dtype=np.float64)
+    times, survival = censoring_survival(duration, causes == OPEN, own)
+    followed = survival[np.searchsorted(times, duration, side="right")]
+    seen = (causes == WON) & (followed >= FOLLOWED_AT_LEAST)
+    return np.where(seen, own / np.where(seen, followed, 1.0), 0.0)
+
+
+def state_within(
+    duration_days: npt.ArrayLike,
+    cause: npt.ArrayLike,
+    horizon_days: float,
+    *,
+    follow_up_days: npt.ArrayLike | None = None,
+    weight: npt.ArrayLike | None = None,
+) -> States:
+    """State at `horizon_days` and weight of each landmark; arguments as for `won_within`."""
     duration = np.asarray(duration_days, dtype=np.float64)
     causes = np.asarray(cause)
     own = np.ones(duration.shape) if weight is None else np.asarray(weight, dtype=np.float64)
-    decided = (causes != 0) & (duration < horizon_days)
-    outcome = (decided & (causes == _WON)).astype(np.float64)
+    decided = (causes != OPEN) & (duration < horizon_days)
+    state = np.where(decided, causes, OPEN).astype(np.int64)
     if follow_up_days is not None:
         followed = np.broadcast_to(np.asarray(follow_up_days, dtype=np.float64), duration.shape)
-        return Labels(outcome, np.where(followed >= horizon_days, own, 0.0))
+        return States(state, np.where(followed >= horizon_days, own, 0.0))
 
-    times, survival = censoring_survival(duration, causes == 0, own)
+    times, survival = censoring_survival(duration, causes == OPEN, own)
     # An outcome at T was seen because censoring came after T; openness at h because it came at h or later.
     followed_to_outcome = survival[np.searchsorted(times, duration, side="right")]
     followed_to_horizon = float(survival[np.searchsorted(times, horizon_days, side="left")])
-    if followed_to_horizon < _FOLLOWED_AT_LEAST:
-        return Labels(outcome, np.zeros(duration.shape))
+    if followed_to_horizon < FOLLOWED_AT_LEAST:
+        return States(state, np.zeros(duration.shape))
     seen_open = ~decided & (duration >= horizon_days)
     chance = np.where(decided, followed_to_outcome, followed_to_horizon)
-    return Labels(outcome, np.where(decided | seen_open, own / np.where(chance > 0.0, chance, np.inf), 0.0))
+    return States(state, np.where(decided | seen_open, own / np.where(chance > 0.0, chance, np.inf), 0.0))
 
 
 def censoring_survival(

@@ -1,7 +1,7 @@
 """Metrics of a probability, by the question they answer.
 
 How far off on the whole (`brier`, `brier_skill`, `log_loss`), are the likely ones ranked first (`auc`), and
-do 30 % happen three times in ten (`calibration`, `calibration_error`).
+do 30 % happen three times in ten (`calibration`, `calibration_error`, `reliability`).
 """
 
 from __future__ import annotations
@@ -10,13 +10,23 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit, logit, xlogy
+import pandas as pd
+from scipy.special import expit, logit, ndtri, xlogy
 from scipy.stats import rankdata
 
 from forecast.arrays import Floats
 from forecast.evaluation.metrics.rows import weighed
 
-__all__ = ["Calibration", "auc", "brier", "brier_skill", "calibration", "calibration_error", "log_loss"]
+__all__ = [
+    "Calibration",
+    "auc",
+    "brier",
+    "brier_skill",
+    "calibration",
+    "calibration_error",
+    "log_loss",
+    "reliability",
+]
 
 _SMALLEST: Final = float(np.finfo(np.float64).eps)
 
@@ -117,13 +127,53 @@ def calibration_error(
     w, y, p = weighed(weight, actual, predicted)
     if w.size == 0:
         return float("nan")
+    gap = np.bincount(_bin(p, w, bins), weights=w * (y - p), minlength=bins)
+    return float(np.abs(gap).sum() / w.sum())
+
+
+def reliability(
+    actual: npt.ArrayLike,
+    predicted: npt.ArrayLike,
+    *,
+    weight: npt.ArrayLike | None = None,
+    bins: int = 10,
+    level: float = 0.9,
+) -> pd.DataFrame:
+    """The table behind a reliability diagram: what was said and what happened, by bins of equal weight.
+
+    Columns said (mean probability of the bin), happened (share), lower and upper (Wilson's interval of that
+    share at `level`, as if rows were independent), rows, weight; in order of said, bins without rows left out.
+    Made of the bins of `calibration_error`. Source of the interval: Wilson, Journal of the American Statistical
+    Association 22 (1927), with (sum of weights)^2 / sum of squared weights for the number of rows.
+    """
+    w, y, p = weighed(weight, actual, predicted)
+    place = np.unique(_bin(p, w, bins), return_inverse=True)[1] if w.size else np.empty(0, dtype=np.intp)
+    total = np.bincount(place, weights=w)
+    said, happened = (np.bincount(place, weights=w * one) / total for one in (p, y))
+    size = total**2 / np.bincount(place, weights=w**2)
+    z = ndtri(0.5 + 0.5 * level)
+    middle = (happened + z**2 / (2.0 * size)) / (1.0 + z**2 / size)
+    wide = z / (1.0 + z**2 / size) * np.sqrt(happened * (1.0 - happened) / size + (z / (2.0 * size)) ** 2)
+    return pd.DataFrame(
+        {
+            "said": said,
+            "happened": happened,
+            "lower": np.clip(middle - wide, 0.0, 1.0),
+            "upper": np.clip(middle + wide, 0.0, 1.0),
+            "rows": np.bincount(place),
+            "weight": total,
+        }
+    )
+
+
+def _bin(p: Floats, w: Floats, bins: int) -> npt.NDArray[np.intp]:
+    """(n,) which of `bins` parts of equal weight each prediction lies in; equal predictions lie together."""
     values, place = np.unique(p, return_inverse=True)
     at = np.bincount(place, weights=w, minlength=values.size)
-    # The bin of a distinct prediction is where the middle of its weight lies among `bins` equal parts.
+    # The bin of a distinct prediction is where the middle of its weight lies.
     middle = (np.cumsum(at) - 0.5 * at) / at.sum()
-    which = np.minimum((middle * bins).astype(np.intp), bins - 1)[place]
-    gap = np.bincount(which, weights=w * (y - p), minlength=bins)
-    return float(np.abs(gap).sum() / w.sum())
+    which: npt.NDArray[np.intp] = np.minimum((middle * bins).astype(np.intp), bins - 1)[place]
+    return which
 
 
 def _logistic(x: Floats, y: Floats, w: Floats, *, offset: Floats) -> Floats:

@@ -13,7 +13,7 @@ import pandas as pd
 from forecast.errors import ForecastError
 from forecast.outlook import make_outlook
 from forecast.report.facts.baselines import baseline_facts
-from forecast.report.facts.bookings import company_facts, group_facts
+from forecast.report.facts.bookings import DEALS_PER_QUOTA, company_facts, group_facts
 from forecast.report.facts.changes import change_facts
 from forecast.report.facts.deals import deal_facts, open_deals
 from forecast.report.facts.pipeline import funnel_facts, stage_facts
@@ -24,7 +24,7 @@ from forecast.report.facts.sellers import close_rate_facts
 if TYPE_CHECKING:
     from forecast.outlook import Outlook
 
-__all__ = ["collect_facts", "earlier_outlook"]
+__all__ = ["DEALS_PER_QUOTA", "collect_facts", "earlier_outlook"]
 
 # Before the data, or before the first amount; or the period was still beyond every horizon.
 _NO_EARLIER: Final = ("as_of_before_data", "no_amounts", "beyond_horizon_cap")

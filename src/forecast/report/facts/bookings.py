@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pandas as pd
 
-from forecast.report.facts.plain import Fact, number
+from forecast.report.facts.plain import Fact, number, person
 from forecast.rollup.hierarchy import UNASSIGNED
 
 if TYPE_CHECKING:
     from forecast.outlook import Outlook
 
-__all__ = ["VERDICTS", "company_facts", "group_facts", "verdict"]
+__all__ = ["DEALS_PER_QUOTA", "VERDICTS", "company_facts", "group_facts", "verdict"]
 
 # Lowest probability that earns each word, best first. Words for chances, so that 60 % and 95 % do not both
 # read as "likely"; the number always stands beside the word.
@@ -27,6 +27,9 @@ VERDICTS: Final = (
     (0.0, "hardly"),
 )
 _LEVELS: Final = ("region", "team", "user")
+# What the roll-up has to be asked for, see `make_outlook`.
+DEALS_PER_QUOTA: Final = 3
+_LEAST_EFFECT: Final = 0.01  # one point of the chance of reaching the quota
 _NUMBERS: Final = ("booked", "open", "arrivals", "expected", "p10", "p50", "p90", "gap", "coverage_needed")
 
 
@@ -48,7 +51,10 @@ def company_facts(outlook: Outlook) -> Fact:
 
 
 def group_facts(outlook: Outlook, names: dict[str, str]) -> list[Fact]:
-    """Regions, teams and users, largest quota first; people with neither quota nor bookings are left out."""
+    """Regions, teams and users, largest quota first; people with neither quota nor bookings are left out.
+
+    Each with the deals that decide its quota, if the roll-up was asked for them.
+    """
     table = outlook.bookings.table
     busy = table["quota"].notna() | (table["expected"] > 0) | (table["pipeline_open_amount"] > 0)
     groups = []
@@ -64,6 +70,7 @@ def group_facts(outlook: Outlook, names: dict[str, str]) -> list[Fact]:
             | {
                 "entity": str(row["entity"]),
                 "name": names.get(str(row["entity"])) if level == "user" else str(row["entity"]),
+                "deciding": _deciding(outlook, level, str(row["entity"]), names),
             }
             for _, row in order.iterrows()
         ]
@@ -79,6 +86,22 @@ def group_facts(outlook: Outlook, names: dict[str, str]) -> list[Fact]:
             }
         )
     return groups
+
+
+def _deciding(outlook: Outlook, level: str, entity: str, names: dict[str, str]) -> list[Fact]:
+    """The few deals on which this entity's quota hinges; none where no single deal moves it by a point."""
+    parts = outlook.bookings.parts
+    mine = (parts["level"] == level) & (parts["entity"] == entity) & (parts["effect"] >= _LEAST_EFFECT)
+    return [
+        {
+            "deal_id": str(row["deal_id"]),
+            "owner": person(row["owner_id"], names),
+            "amount_if_won": number(row["amount_if_won"]),
+            "won_in_period": number(row["won_in_period"]),
+            "effect": number(row["effect"]),
+        }
+        for _, row in parts[mine].iterrows()
+    ]
 
 
 def _line(row: pd.Series) -> Fact:

@@ -1,7 +1,8 @@
 """Facts about single open deals: which decide the period, are at risk, want a call, or should be dropped.
 
-Silence, age and pushes are the models' own features, read as of the moment, so that the page never disagrees
-with what the score was made of.
+Why a deal stands where it does, and what to ask about it, is told by the models in the reader's language.
+Silence, age and pushes are their own features, read as of the moment, so that the page never disagrees with
+what the score was made of.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ import numpy as np
 import pandas as pd
 
 from forecast.arrays import Floats, Ints
-from forecast.features import label, spec_of
 from forecast.history import WON, History
 from forecast.history.columns import ACTIVITY, ACTIVITY_IN, EXPECTED_CLOSE
 from forecast.periods import DAY_US, as_of_us
 from forecast.report.facts.plain import Fact, date_of, number, person, text
-from forecast.rollup import decide
+from forecast.rollup import decide, sway_of
+from forecast.scoring import open_questions, score_deals
 
 if TYPE_CHECKING:
     from forecast.outlook import Outlook
@@ -45,6 +46,9 @@ class Rules:
     drop_age_days: int = 365  # where too few wins exist to know the quantile
     wins_needed: int = 20
     shown: int = 8
+    reasons: int = 5
+    # A question is worth asking if its answer is expected to move the deal by half a point.
+    least_move: float = 0.005
 
 
 RULES: Final = Rules()
@@ -112,19 +116,31 @@ def deal_facts(
     # A call changes most where much is at stake and nothing is settled.
     leverage = deals["at_stake"] * (1.0 - deals["won_in_period"])
 
-    def listed(chosen: pd.Series, order: pd.Series) -> list[Fact]:
-        top = order[chosen].sort_values(ascending=False, kind="stable").index[: rules.shown]
-        return [_deal(row, names, locale, rules) for _, row in deals.loc[top].iterrows()]
+    def listed(chosen: pd.Series, order: pd.Series) -> pd.Index[int]:
+        return order[chosen].sort_values(ascending=False, kind="stable").index[: rules.shown]
 
+    deciding = _deciding(deals, _effects(outlook, rules), rules)
+    lists = {
+        "at_risk": listed(risk, deals["at_stake"]),
+        "follow_up": listed(follow, leverage),
+        "drop": listed(drop, deals["amount"].fillna(0.0)),
+    }
+    rows = sorted({place for place, _, _ in deciding}.union(*(index.tolist() for index in lists.values())))
+    told = _Told.of(outlook, deals.loc[rows, "deal_id"], locale, rules)
+
+    def facts(place: int, *, ask: bool = False) -> Fact:
+        return _deal(deals.iloc[place], names, told, rules, ask=ask)
+
+    shown = {
+        name: [facts(place, ask=name == "follow_up") for place in index.tolist()]
+        for name, index in lists.items()
+    }
     return {
         "open": len(deals),
-        "deciding": [
-            _deal(deals.iloc[place], names, locale, rules) | {"effect": effect, "basis": basis}
-            for place, effect, basis in _deciding(deals, _effects(outlook, rules), rules)
-        ],
-        "at_risk": _listing(deals, risk, listed(risk, deals["at_stake"])),
-        "follow_up": _listing(deals, follow, listed(follow, leverage)),
-        "drop": _listing(deals, drop, listed(drop, deals["amount"].fillna(0.0))) | {"age_days": int(oldest)},
+        "deciding": [facts(place) | {"effect": effect, "basis": basis} for place, effect, basis in deciding],
+        "at_risk": _listing(deals, risk, shown["at_risk"]),
+        "follow_up": _listing(deals, follow, shown["follow_up"]),
+        "drop": _listing(deals, drop, shown["drop"]) | {"age_days": int(oldest)},
         "rules": {
             "silent_days": rules.silent_days,
             "quiet_days": rules.quiet_days,
@@ -149,15 +165,13 @@ def _effects(outlook: Outlook, rules: Rules) -> pd.DataFrame:
 def _deciding(deals: pd.DataFrame, deciding: pd.DataFrame, rules: Rules) -> list[tuple[int, float, str]]:
     """(place in `deals`, effect, basis) of the deals on which the period hinges, most first.
 
-    Effect alone would name large deals without any real chance: they would move a lot "if won", and decide
-    nothing. Effect times the spread of won-or-not, sqrt(p (1 - p)), is how far the chance of reaching the
-    quota will really move when the deal is settled.
+    In order of how far the chance of reaching the quota will really move, see `sway_of`.
     """
     chance = deciding["won_in_period"]
     # get_indexer: -1 for a deal that is decided by now
     place = pd.Series(pd.Index(deals["deal_id"]).get_indexer(pd.Index(deciding["deal_id"])), deciding.index)
     unsettled = (place >= 0) & chance.between(*rules.unsettled) & (deciding["effect"] > 0)
-    sway = (deciding["effect"] * np.sqrt(chance * (1.0 - chance)))[unsettled]
+    sway = sway_of(deciding["effect"], chance)[unsettled]
     top = sway.sort_values(ascending=False, kind="stable").index[: rules.shown]
     chosen = deciding.loc[top]
     return [
@@ -175,9 +189,40 @@ def _listing(deals: pd.DataFrame, chosen: pd.Series, shown: list[Fact]) -> Fact:
     }
 
 
-def _deal(row: pd.Series, names: dict[str, str], locale: str, rules: Rules) -> Fact:
+@dataclass(frozen=True)
+class _Told:
+    """What the models say of the deals shown, by deal id."""
+
+    reasons: dict[str, list[Fact]]
+    question: dict[str, Fact]
+
+    @classmethod
+    def of(cls, outlook: Outlook, deal_ids: pd.Series, locale: str, rules: Rules) -> _Told:
+        """Only the deals shown are explained, so a report of a large book waits for no others."""
+        history, bundle, as_of = outlook.history, outlook.bundle, outlook.as_of
+        deal = history.index_of(deal_ids.to_numpy(object))
+        scores = score_deals(
+            history, bundle, deal, as_of, period=outlook.period, reasons=rules.reasons, locale=locale
+        )
+        asked = open_questions(history, bundle, as_of, deal=deal, period=outlook.period, locale=locale)
+        worth = asked[asked["expected_move"] >= rules.least_move].drop_duplicates("deal_id")
+        return cls(
+            {one: json.loads(cell) for one, cell in zip(scores["deal_id"], scores["reasons"], strict=True)},
+            {
+                str(row["deal_id"]): {
+                    "field": str(row["question"]),
+                    "text": str(row["text"]),
+                    **{name: number(row[name]) for name in ("if_confirmed", "if_absent", "expected_move")},
+                }
+                for _, row in worth.iterrows()
+            },
+        )
+
+
+def _deal(row: pd.Series, names: dict[str, str], told: _Told, rules: Rules, *, ask: bool) -> Fact:
+    deal_id = str(row["deal_id"])
     return {
-        "deal_id": str(row["deal_id"]),
+        "deal_id": deal_id,
         "account": text(row["account"]),
         "owner": person(row["owner_id"], names),
         "stage": text(row["stage_label"]),
@@ -189,7 +234,8 @@ def _deal(row: pd.Series, names: dict[str, str], locale: str, rules: Rules) -> F
         "close_on_p50": date_of(row["close_on_p50"]),
         "age_days": int(row["age_days"]),
         "signals": _signals(row, rules),
-        "reasons": _reasons(row["reasons"], locale, text(row["stage_label"])),
+        "reasons": told.reasons[deal_id],
+        "question": told.question.get(deal_id) if ask else None,
     }
 
 
@@ -209,26 +255,6 @@ def _signals(row: pd.Series, rules: Rules) -> list[Fact]:
     if row["closes_in_days"] <= rules.closes_within_days:
         found.append({"kind": "closes", "days": int(row["closes_in_days"])})
     return found
-
-
-def _reasons(cell: object, locale: str, stage: str | None) -> list[Fact]:
-    """The score's reasons with labels in the reader's language; `effect` is in win probability.
-
-    stage : label of the deal's stage, which reads better than the id the scores carry
-    """
-    if not isinstance(cell, str) or not cell:
-        return []
-    return [
-        {
-            "feature": reason["feature"],
-            "label": label(reason["feature"], locale),
-            "kind": spec_of(reason["feature"]).kind,
-            "unit": spec_of(reason["feature"]).unit,
-            "effect": number(reason.get("effect")),
-            "value": stage if reason["feature"] == "stage" else reason.get("value"),
-        }
-        for reason in json.loads(cell)
-    ]
 
 
 def _unanswered_days(history: History, deal: Ints, at_us: Ints) -> Floats:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecast.errors import UsageError
-from forecast.report.formats import formats_of
+from forecast.language import formats_of
 
 EN, IT = formats_of("en"), formats_of("it")
 NBSP = "\u00a0"

@@ -1,0 +1,307 @@
+"""The boosted rung: what combinations of features add to the linear hazards.
+
+    c_kb(x) = linear c_kb(x) + sum over trees of cause k and hat b
+
+The likelihood separates by cause, so each cause is boosted for itself. In every round one small tree per hat
+takes a step against the gradient of the exact likelihood:
+
+    d/dc_b  = sum_j E_j B_b(j) - B_b(bin of the event),    d2/dc_b^2 = sum_j E_j B_b(j)^2,
+
+E_j the expected events of a row in bin j under the margin (linear stage, season, clock) and the trees so far.
+The linear stage carries small companies; where rows are many, trees add what it cannot say: that silence means
+one thing in negotiation and another in prospecting.
+
+LightGBM grows the trees. Scoring does not need it: trees are kept as plain numbers (`trees.py`), so a bundle
+holds nothing that a library's parser could stumble over.
+
+Source: Friedman 2001 (boosting); piecewise-exponential likelihood as in `linear.py`; Ke et al. 2017 (LightGBM).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+
+from forecast.arrays import Floats
+from forecast.features import FeatureMatrix
+from forecast.models.bins import Bins
+from forecast.models.encoder import Encoder
+from forecast.models.hazard import Survival, baseline_of
+from forecast.models.linear import LinearHazard
+from forecast.models.trees import Forest, Tree
+
+__all__ = ["BoostedHazard", "Boosting", "can_boost", "fit_boosted", "grow"]
+
+_TREES: Final[dict[str, Any]] = {
+    "num_leaves": 8,
+    "learning_rate": 0.08,
+    "lambda_l2": 10.0,
+    "min_sum_hessian_in_leaf": 5.0,
+    "min_data_in_leaf": 20,
+    "feature_fraction": 0.8,
+    "bagging_fraction": 0.8,
+    "bagging_freq": 1,
+    "max_bin": 127,
+    # A level of a category is one tree's own affair only if a hundred rows share it.
+    "min_data_per_group": 100,
+    "cat_l2": 20.0,
+    "boost_from_average": False,
+    "deterministic": True,
+    "force_row_wise": True,
+    # One thread: with more the order of sums, and so the trees, would depend on the machine.
+    "num_threads": 1,
+    "verbosity": -1,
+}
+# Beyond a factor of e^10 the exponent is cut: one absurd row must not decide a tree.
+_MOST: Final = 10.0
+
+
+@dataclass(frozen=True)
+class BoostedHazard:
+    """Linear hazards with trees on top; implements `OutcomeModel`.
+
+    forest : groups in the order (won, hat 0), (won, hat 1), ..., (lost, last hat)
+    baseline : (2, J) that of the linear stage, put right for the trees
+    """
+
+    linear: LinearHazard
+    forest: Forest
+    baseline: Floats
+
+    name = "boosted"
+
+    @property
+    def bins(self) -> Bins:
+        """The time axis."""
+        return self.linear.bins
+
+    @property
+    def basis(self) -> Floats:
+        """(4, J) hat weights in each bin."""
+        return self.linear.basis
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Features, as in the linear stage; the trees read the same ones."""
+        return self.linear.groups
+
+    @cached_property
+    def reference(self) -> Floats:
+        """(2, 4): the linear intercept and the trees' mean output."""
+        return self.linear.reference + self.forest.means.reshape(2, -1)
+
+    def coefficients(self, features: FeatureMatrix) -> Floats:
+        """(n, 2, 4) coefficients of each row."""
+        trees = self.forest.predict(_columns(self.linear.encoder, features))
+        return self.linear.coefficients(features) + trees.reshape(len(features), 2, -1)
+
+    def explain(self, features: FeatureMatrix) -> tuple[Floats, Floats]:
+        """(n, 2, 4) coefficients and (n, G, 2, 4) contributions of linear stage and trees together."""
+        coefficients, contributions = self.linear.explain(features)
+        trees, moved = self.forest.explain(_columns(self.linear.encoder, features))
+        shape = coefficients.shape
+        return coefficients + trees.reshape(shape), contributions + moved.reshape(contributions.shape)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain numbers and texts."""
+        return {
+            "rung": self.name,
+            "linear": self.linear.to_json(),
+            "forest": self.forest.to_json(),
+            "baseline": self.baseline.tolist(),
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> BoostedHazard:
+        """Inverse of `to_json`; ValueError for a forest that does not fit the linear stage."""
+        linear = LinearHazard.from_json(data["linear"])
+        forest = Forest.from_json(data["forest"])
+        if forest.features != linear.groups or len(forest.groups) != 2 * len(linear.basis):
+            raise ValueError("the trees do not fit the linear stage")
+        return cls(linear, forest, np.array(data["baseline"], dtype=np.float64))
+
+
+def _columns(encoder: Encoder, features: FeatureMatrix) -> Floats:
+    """(n, G) values the trees read, in the order of the encoder's groups; categories as places of levels."""
+    columns = np.empty((len(features), len(encoder.groups)), order="F")
+    for at, numeric in enumerate(encoder.numeric):
+        columns[:, at] = features.numbers(numeric.name)
+    for at, category in enumerate(encoder.categories, start=len(encoder.numeric)):
+        columns[:, at] = category.codes(features)
+    return columns
+
+
+def can_boost() -> bool:
+    """Whether LightGBM is installed (extra `train`)."""
+    try:
+        import lightgbm  # noqa: F401  (only whoever fits needs it)
+    except ImportError:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class Boosting:
+    """Boosters of both causes (None without trees): what the ladder looks into while it chooses how many."""
+
+    linear: LinearHazard
+    boosters: tuple[Any, Any]
+
+    def coefficients(self, features: FeatureMatrix, start: int, rounds: int) -> Floats:
+        """(n, 2, 4) what `rounds` rounds from round `start` on add."""
+        columns = _columns(self.linear.encoder, features)
+        found = np.zeros((len(columns), 2, len(self.linear.basis)))
+        for k, booster in enumerate(self.boosters):
+            if booster is not None:
+                raw = booster.predict(columns, start_iteration=start, num_iteration=rounds)
+                found[:, k] = np.asarray(raw, dtype=np.float64).reshape(len(columns), -1)
+        return found
+
+    def forest(self) -> Forest:
+        """The trees as plain numbers."""
+        hats = len(self.linear.basis)
+        groups: list[tuple[Tree, ...]] = []
+        for booster in self.boosters:
+            if booster is None:
+                groups += [()] * hats
+                continue
+            trees = [_tree(info["tree_structure"]) for info in booster.dump_model()["tree_info"]]
+            groups += [tuple(trees[b::hats]) for b in range(hats)]
+        return Forest(self.linear.groups, tuple(groups))
+
+
+def grow(
+    linear: LinearHazard,
+    features: FeatureMatrix,
+    design: Floats,
+    survival: Survival,
+    *,
+    rounds: tuple[int, int],
+    seed: int,
+) -> Boosting:
+    """Boost both causes on the margin of a linear stage.
+
+    rounds : of trees, for won and for lost
+    features, design, survival : the same n landmarks as features, encoded, and on the time axis (season and
+        clock already in the exposure)
+    """
+    import lightgbm
+
+    encoder, basis = linear.encoder, linear.basis.astype(np.float32)
+    categories = list(range(len(encoder.numeric), len(encoder.groups)))
+    settings = {**_TREES, "seed": seed}
+    data = lightgbm.Dataset(
+        _columns(encoder, features),
+        label=np.zeros(len(features), dtype=np.float32),
+        feature_name=[f"f{at}" for at in range(len(encoder.groups))],
+        categorical_feature=categories,
+        params=settings,
+    ).construct()
+    margin = linear.from_design(design)
+    boosters: list[Any] = []
+    for k in range(2):
+        if not rounds[k]:
+            boosters.append(None)
+            continue
+        log_hazard = margin[:, k].astype(np.float32) @ basis + linear.baseline[k].astype(np.float32)
+        objective = _Objective.of(log_hazard, survival, k, basis)
+        ask = {**settings, "objective": objective, "num_class": len(basis)}
+        boosters.append(lightgbm.train(ask, data, num_boost_round=rounds[k]))
+    return Boosting(linear, (boosters[0], boosters[1]))
+
+
+def fit_boosted(
+    linear: LinearHazard,
+    features: FeatureMatrix,
+    design: Floats,
+    survival: Survival,
+    *,
+    rounds: tuple[int, int],
+    seed: int,
+) -> BoostedHazard:
+    """A linear stage with so many rounds of trees on top; see `grow`."""
+    grown = grow(linear, features, design, survival, rounds=rounds, seed=seed)
+    draft = BoostedHazard(linear, grown.forest(), linear.baseline)
+    trees = draft.forest.predict(_columns(linear.encoder, features)).reshape(len(features), 2, -1)
+    log_hazard = (linear.from_design(design) + trees) @ linear.basis + linear.baseline
+    return replace(draft, baseline=linear.baseline + baseline_of(survival, log_hazard))
+
+
+@dataclass(frozen=True)
+class _Objective:
+    """Gradient and diagonal curvature of one cause's likelihood, as LightGBM asks for them.
+
+    expected : (n, J) events each row was to have in each bin under the margin alone
+    event : (n, 4) hat weights of the event of each row, zero for a row without
+    """
+
+    expected: Any
+    event: Any
+    basis: Any
+    squared: Any
+
+    @classmethod
+    def of(cls, log_hazard: Any, survival: Survival, k: int, basis: Any) -> _Objective:
+        weight = survival.weight.astype(np.float32)
+        expected = np.exp(np.minimum(log_hazard, np.float32(_MOST)))
+        expected *= survival.exposure[k].astype(np.float32)
+        expected *= weight[:, None]
+        ended = (survival.cause == k + 1) * weight
+        return cls(expected, ended[:, None] * basis[:, survival.bin].T, basis.T.copy(), (basis**2).T.copy())
+
+    def __call__(self, score: Any, _data: Any) -> tuple[Any, Any]:
+        raw = score.reshape(len(self.expected), -1).astype(np.float32)
+        factor = raw @ self.basis.T
+        np.clip(factor, -_MOST, _MOST, out=factor)
+        np.exp(factor, out=factor)
+        factor *= self.expected
+        return factor @ self.basis - self.event, np.maximum(factor @ self.squared, np.float32(1e-6))
+
+
+def _tree(root: dict[str, Any]) -> Tree:
+    """LightGBM's nested nodes as columns."""
+    feature: list[int] = []
+    threshold: list[float] = []
+    members: list[tuple[int, ...] | None] = []
+    unknown_left: list[bool] = []
+    left: list[int] = []
+    right: list[int] = []
+    value: list[float] = []
+    rows: list[float] = []
+
+    def walk(node: dict[str, Any]) -> int:
+        if "split_feature" not in node:
+            value.append(float(node["leaf_value"]))
+            rows.append(float(node.get("leaf_count", 1)))
+            return -len(value)
+        here = len(feature)
+        is_category = node["decision_type"] == "=="
+        cut = 0.0 if is_category else float(node["threshold"])
+        feature.append(int(node["split_feature"]))
+        threshold.append(cut)
+        members.append(tuple(int(c) for c in str(node["threshold"]).split("||")) if is_category else None)
+        # Where training met no unknown value, LightGBM reads one as 0; an unknown category goes right.
+        as_zero = cut >= 0.0 if node["missing_type"] == "None" else bool(node["default_left"])
+        unknown_left.append(as_zero and not is_category)
+        left.append(0)
+        right.append(0)
+        left[here] = walk(node["left_child"])
+        right[here] = walk(node["right_child"])
+        return here
+
+    walk(root)
+    tree = Tree(
+        np.array(feature, dtype=np.int64),
+        np.array(threshold, dtype=np.float64),
+        tuple(members),
+        np.array(unknown_left, dtype=np.bool_),
+        np.array(left, dtype=np.int64),
+        np.array(right, dtype=np.int64),
+        np.array(value, dtype=np.float64),
+        np.array(rows, dtype=np.float64),
+    )
+    tree.check()
+    return tree

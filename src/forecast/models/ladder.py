@@ -1,0 +1,453 @@
+"""The ladder: from the simplest model of outcomes to the richest that later windows bear out.
+
+    Aalen-Johansen cells  ->  linear hazards (+ the deal's own clock)  ->  boosted hazards
+
+Each window learns from what was recorded before it and is scored on the landmarks inside it, so every choice
+(strength of shrinkage, clock, number of trees, rung) is made by the question that is asked in use, and by
+several windows together: one alone may be a lucky or an unlucky quarter. A step up must gain more than one
+standard error by deal; ties go to the simpler.
+
+Example: data until 1 July, three windows of 90 days: they begin on 3 October, 1 January and 2 April. A landmark
+of 10 January, won on 20 March, is scored in the window of 1 January by models that saw neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+
+from forecast.arrays import Floats, Ints
+from forecast.features import FeatureMatrix
+from forecast.history import LOST, OPEN, WON, Landmarks
+from forecast.history.stages import StageMap
+from forecast.models.bins import Bins, exposures
+from forecast.models.boosted import Boosting, can_boost, fit_boosted, grow
+from forecast.models.cells import StageCells, fit_cells
+from forecast.models.clock import CLOCKS, DealClock, fit_clock
+from forecast.models.encoder import Encoder, fit_encoder
+from forecast.models.fitted import Rung
+from forecast.models.hazard import CAUSES, OutcomeModel, Survival, outcome_log_score
+from forecast.models.linear import LinearHazard, choose_knots, fit_linear
+from forecast.models.season import Season
+from forecast.models.settings import FitSettings
+from forecast.periods import DAY_US
+
+__all__ = ["Outcome", "Rows", "fit_outcome", "looks_per_closing"]
+
+Tell = Callable[[str, float], None]
+
+_FEW_ROWS: Final = 3_000  # with fewer landmarks the linear rung does not bend
+_LINEAR_ROWS: Final = (
+    12_000  # of a window: enough to tell one strength of shrinkage, or one clock, from another
+)
+_CLOCK_ROWS: Final = 40_000  # from which the final clock is learnt
+_BOOSTED_ROWS: Final = 35_000  # of a window: trees want more
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Landmarks with their features, sliced together."""
+
+    landmarks: Landmarks
+    features: FeatureMatrix
+
+    def __len__(self) -> int:
+        return len(self.landmarks)
+
+    def take(self, rows: Ints) -> Rows:
+        """Some of the rows, by position."""
+        return Rows(self.landmarks.take(rows), self.features.take(rows))
+
+    def sample(self, most: int, seed: int) -> Rows:
+        """At most so many of the rows, drawn at random."""
+        if len(self) <= most:
+            return self
+        drawn = np.random.default_rng(seed).choice(len(self), size=most, replace=False)
+        return self.take(np.sort(drawn))
+
+    def seen_at(self, split_us: int) -> Rows:
+        """What the landmarks before `split_us` looked like to somebody standing there."""
+        early = self.take(np.flatnonzero(self.landmarks.at_us < split_us))
+        marks = early.landmarks
+        seen_days = (split_us - marks.at_us) / DAY_US
+        unseen = marks.duration_days >= seen_days
+        return Rows(
+            Landmarks(
+                marks.deal,
+                marks.at_us,
+                np.minimum(marks.duration_days, seen_days),
+                np.where(unseen, OPEN, marks.cause).astype(np.int8),
+                marks.weight,
+            ),
+            early.features,
+        )
+
+    @cached_property
+    def stage_codes(self) -> Ints:
+        """(n,) stage of each landmark."""
+        return self.features["stage"].astype(np.int64)
+
+    @cached_property
+    def closed_deals(self) -> float:
+        """Number of different deals that closed."""
+        return float(len(np.unique(self.landmarks.deal[self.landmarks.cause > 0])))
+
+    def has_seen(self, causes: tuple[int, ...]) -> bool:
+        """Whether each of these outcomes came at least once."""
+        return all(bool((self.landmarks.cause == cause).any()) for cause in causes)
+
+
+def looks_per_closing(landmarks: Landmarks) -> float:
+    """Weight of the landmarks that tell of one and the same closing: it counts once, not so often."""
+    closed = landmarks.cause > 0
+    deals = len(np.unique(landmarks.deal[closed]))
+    return max(float(landmarks.weight[closed].sum()) / max(deals, 1), 1.0)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the ladder chose.
+
+    model : the outcome model; clock : the deals' own clock that belongs to it
+    ladder : the rungs as they were judged, simplest first
+    """
+
+    model: OutcomeModel
+    clock: DealClock
+    ladder: tuple[Rung, ...]
+
+
+@dataclass(frozen=True)
+class _Base:
+    """A set of training rows on the time axis, encoded."""
+
+    rows: Rows
+    seasons: tuple[Season, Season]
+    bins: Bins
+    survival: Survival
+    encoder: Encoder
+    design: Floats
+    knots_days: Floats
+
+    @classmethod
+    def of(cls, rows: Rows, use: tuple[str, ...], seasons: tuple[Season, Season]) -> _Base:
+        marks = rows.landmarks
+        bins = Bins.for_follow_up(float(marks.duration_days.max(initial=7.0)))
+        encoder = fit_encoder(rows.features, use, spline=len(rows) >= _FEW_ROWS)
+        return cls(
+            rows,
+            seasons,
+            bins,
+            Survival.of(marks, bins, seasons),
+            encoder,
+            encoder.encode(rows.features),
+            choose_knots(marks.duration_days[marks.cause > 0], bins),
+        )
+
+    def linear(self, ridge: float, clock: DealClock) -> LinearHazard:
+        paced = self.survival.paced(clock.log_pace(self.rows.features, self.bins))
+        return self.linear_on(paced, ridge)
+
+    def linear_on(self, paced: Survival, ridge: float) -> LinearHazard:
+        return fit_linear(self.design, paced, self.bins, self.encoder, self.knots_days, ridge)
+
+    def clock(self, feature: str, ridge: float) -> DealClock:
+        def log_hazard(paced: Survival) -> Floats:
+            model = self.linear_on(paced, ridge)
+            found: Floats = model.from_design(self.design) @ model.basis + model.baseline
+            return found
+
+        marks = self.rows.landmarks
+        return fit_clock(
+            feature,
+            self.rows.features,
+            self.survival,
+            marks.duration_days,
+            self.bins,
+            log_hazard,
+            looks=looks_per_closing(marks),
+        )
+
+
+@dataclass(frozen=True)
+class _Window:
+    """One comparison: early rows to learn from, late ones to be scored on.
+
+    exposure : (2, m, J) season days of each late row until the window's end, whatever happens
+    """
+
+    early: Rows
+    late: Rows
+    base: _Base
+    exposure: Floats
+
+    @classmethod
+    def of(
+        cls,
+        rows: Rows,
+        use: tuple[str, ...],
+        seasons: tuple[Season, Season],
+        split_us: int,
+        end_us: int,
+        seed: int,
+    ) -> _Window:
+        early = rows.seen_at(split_us)
+        later = rows.take(np.flatnonzero(rows.landmarks.at_us >= split_us)).seen_at(end_us)
+        base = _Base.of(early.sample(_LINEAR_ROWS, seed), use, seasons)
+        follow_up_days = (end_us - later.landmarks.at_us) / DAY_US
+        exposed = [exposures(base.bins, s, later.landmarks.at_us, follow_up_days) for s in seasons]
+        return cls(early, later, base, np.stack(exposed))
+
+    def score(self, log_hazard: Floats) -> Floats:
+        """(m,) log probability given to what became of each late row, from (m, 2, J) log hazards."""
+        return outcome_log_score(log_hazard, self.exposure, self.late.landmarks.cause)
+
+    def pace(self, clock: DealClock) -> Floats:
+        return clock.log_pace(self.late.features, self.base.bins)
+
+
+def fit_outcome(
+    landmarks: Landmarks,
+    features: FeatureMatrix,
+    use: tuple[str, ...],
+    seasons: tuple[Season, Season],
+    stages: StageMap,
+    until_us: int,
+    settings: FitSettings,
+    *,
+    causes: tuple[int, ...] = (WON, LOST),
+    tell: Tell | None = None,
+) -> Outcome:
+    """Climb the ladder and fit what it chose to all landmarks.
+
+    landmarks, features : n rows, cut off at `until_us`
+    use : names of the features the field policy lets in
+    causes : outcomes that must have been seen before anything but cells is tried
+    """
+    say: Tell = tell or (lambda _text, _share: None)
+    rows = Rows(landmarks, features)
+    if rows.closed_deals < settings.min_closed_deals or not rows.has_seen(causes):
+        reason = (
+            f"{rows.closed_deals:.0f} closed deals on the landmark grid; "
+            f"the linear rung needs {settings.min_closed_deals}, {' and '.join(CAUSES[c - 1] for c in causes)}"
+        )
+        cells = _cells(rows, seasons, stages)
+        refused = (Rung("aalen-johansen", None, True, reason), Rung("linear", None, False, reason))
+        return Outcome(cells, DealClock.flat(), refused)
+
+    say("comparing models on later windows", 0.15)
+    windows = _windows(rows, use, seasons, until_us, settings, causes)
+    choice = _choose(windows, use, stages, seasons, settings, say)
+    if choice.rung == "aalen-johansen":
+        return Outcome(_cells(rows, seasons, stages), DealClock.flat(), choice.ladder)
+    say(f"fitting the {choice.rung} model", 0.6)
+    base = _Base.of(rows, use, seasons)
+    clock = DealClock.flat()
+    if choice.clock:
+        clock = _Base.of(rows.sample(_CLOCK_ROWS, settings.seed), use, seasons).clock(
+            choice.clock, choice.ridge
+        )
+    paced = base.survival.paced(clock.log_pace(features, base.bins))
+    linear = base.linear_on(paced, choice.ridge)
+    if choice.rung == "linear":
+        return Outcome(linear, clock, choice.ladder)
+    say("growing trees", 0.7)
+    boosted = fit_boosted(linear, features, base.design, paced, rounds=choice.rounds, seed=settings.seed)
+    return Outcome(boosted, clock, choice.ladder)
+
+
+def _cells(rows: Rows, seasons: tuple[Season, Season], stages: StageMap) -> StageCells:
+    bins = Bins.for_follow_up(float(rows.landmarks.duration_days.max(initial=7.0)))
+    deals = float(len(np.unique(rows.landmarks.deal)))
+    survival = Survival.of(rows.landmarks, bins, seasons)
+    return fit_cells(rows.stage_codes, survival, bins, stages, deals=deals, closed_deals=rows.closed_deals)
+
+
+def _windows(
+    rows: Rows,
+    use: tuple[str, ...],
+    seasons: tuple[Season, Season],
+    until_us: int,
+    settings: FitSettings,
+    causes: tuple[int, ...],
+) -> list[_Window]:
+    """The newest window first; fewer than asked for where the data before a window are too few."""
+    span_us = until_us - int(rows.landmarks.at_us.min())
+    step_us = min(round(settings.window_days * DAY_US), span_us // (2 * settings.windows + 1))
+    found = []
+    for number in range(1, settings.windows + 1):
+        split_us = until_us - number * step_us
+        early = rows.seen_at(split_us)
+        if early.closed_deals < settings.min_closed_deals or not early.has_seen(causes):
+            break
+        found.append(_Window.of(rows, use, seasons, split_us, split_us + step_us, settings.seed))
+    return found
+
+
+@dataclass(frozen=True)
+class _Choice:
+    rung: str
+    ridge: float
+    clock: str
+    rounds: tuple[int, int]
+    ladder: tuple[Rung, ...]
+
+
+def _choose(
+    windows: list[_Window],
+    use: tuple[str, ...],
+    stages: StageMap,
+    seasons: tuple[Season, Season],
+    settings: FitSettings,
+    say: Tell,
+) -> _Choice:
+    """Ridge, clock, number of trees and rung, by all windows together."""
+    if not windows:
+        reason = "no window with enough closed deals before it: nothing can be compared"
+        ladder = (Rung("aalen-johansen", None, True, reason), Rung("linear", None, False, reason))
+        return _Choice("aalen-johansen", max(settings.ridge_grid), "", (0, 0), ladder)
+    cells = [w.score(_on_bins(_cells(w.base.rows, seasons, stages), w.late.features)) for w in windows]
+    flat = DealClock.flat()
+    linear: dict[float, list[Floats]] = {strength: [] for strength in settings.ridge_grid}
+    for number, window in enumerate(windows, start=1):
+        for strength, scores in linear.items():
+            scores.append(window.score(_on_bins(window.base.linear(strength, flat), window.late.features)))
+        say("comparing models on later windows", 0.15 + 0.15 * number / len(windows))
+    # All windows choose together; equal scores go to the stronger shrinkage.
+    ridge = max(linear, key=lambda strength: (_total(linear[strength]), strength))
+    clock, clock_scores, clock_reason = _choose_clock(windows, use, ridge, linear[ridge], settings)
+    say("comparing models on later windows", 0.4)
+    rises, why = _clear_gain(windows, cells, clock_scores)
+    reason = f"linear gains {why} over cells; {clock_reason}"
+    rungs = [
+        Rung("aalen-johansen", _mean(cells), not rises, reason),
+        Rung("linear", _mean(clock_scores), rises, reason),
+    ]
+    if not rises:
+        return _Choice("aalen-johansen", ridge, "", (0, 0), tuple(rungs))
+    rounds, boosted, why = _choose_rounds(windows, ridge, clock, clock_scores, settings, say)
+    if why:
+        rungs.append(Rung("boosted", None, False, why))
+        return _Choice("linear", ridge, clock, (0, 0), tuple(rungs))
+    rises, gain = _clear_gain(windows, clock_scores, boosted)
+    rises = rises and max(rounds) > 0
+    reason = f"{rounds[0]} rounds of trees for won and {rounds[1]} for lost gain {gain} over linear"
+    rungs[1] = Rung("linear", rungs[1].log_score, not rises, rungs[1].reason)
+    rungs.append(Rung("boosted", _mean(boosted), rises, reason))
+    return _Choice("boosted" if rises else "linear", ridge, clock, rounds, tuple(rungs))
+
+
+def _choose_clock(
+    windows: list[_Window],
+    use: tuple[str, ...],
+    ridge: float,
+    without: list[Floats],
+    settings: FitSettings,
+) -> tuple[str, list[Floats], str]:
+    """Feature the clock counts ("" for none), scores of the linear rung with it, and why."""
+    if not settings.use_clock:
+        return "", without, "no clock by the settings"
+    best, scores, why = "", without, "no clock of its own helps"
+    for feature, group in CLOCKS.items():
+        # What the field policy keeps out of the model must not come in by its clock.
+        if feature not in use or group not in use:
+            continue
+        found = []
+        for window in windows:
+            clock = window.base.clock(feature, ridge)
+            model = window.base.linear(ridge, clock)
+            found.append(window.score(_on_bins(model, window.late.features) + window.pace(clock)))
+        gains, gain = _clear_gain(windows, without, found)
+        if gains and _total(found) > _total(scores):
+            best, scores, why = feature, found, f"a clock by {feature} gains {gain}"
+    return best, scores, why
+
+
+def _choose_rounds(
+    windows: list[_Window],
+    ridge: float,
+    clock: str,
+    linear: list[Floats],
+    settings: FitSettings,
+    say: Tell,
+) -> tuple[tuple[int, int], list[Floats], str]:
+    """Rounds of trees for won and lost that all windows like best, their scores, and why none were grown."""
+    if min(window.early.closed_deals for window in windows) < settings.min_boosted_deals:
+        return (0, 0), linear, f"trees need {settings.min_boosted_deals} closed deals before every window"
+    if not can_boost():
+        return (0, 0), linear, "LightGBM is not installed (extra train)"
+    grid = [0, *sorted(settings.rounds_grid)]
+    staged: list[list[Floats]] = []
+    for number, window in enumerate(windows, start=1):
+        base = window.base
+        own = base.clock(clock, ridge) if clock else DealClock.flat()
+        model = base.linear(ridge, own)
+        grown = _grow(window, model, own, grid[-1], settings)
+        log_hazard = _on_bins(model, window.late.features) + window.pace(own)
+        stages = [log_hazard]
+        for start, until in pairwise(grid):
+            log_hazard = (
+                log_hazard + grown.coefficients(window.late.features, start, until - start) @ model.basis
+            )
+            stages.append(log_hazard)
+        staged.append(stages)
+        say("comparing models on later windows", 0.4 + 0.2 * number / len(windows))
+
+    def scores(won: int, lost: int) -> list[Floats]:
+        """With the trees of the won-th and lost-th step of the grid."""
+        return [
+            window.score(np.stack((stages[won][:, 0], stages[lost][:, 1]), axis=1))
+            for window, stages in zip(windows, staged, strict=True)
+        ]
+
+    # Each cause has trees of its own, and may need more or fewer: first together, then one after the other.
+    steps = range(len(grid))
+    both = max(steps, key=lambda step: (_total(scores(step, step)), -step))
+    won = max(steps, key=lambda step: (_total(scores(step, both)), -step))
+    lost = max(steps, key=lambda step: (_total(scores(won, step)), -step))
+    return (grid[won], grid[lost]), scores(won, lost), ""
+
+
+def _grow(
+    window: _Window, model: LinearHazard, clock: DealClock, rounds: int, settings: FitSettings
+) -> Boosting:
+    """Trees on more of the early rows than the linear stage was compared on."""
+    rows = window.early.sample(_BOOSTED_ROWS, settings.seed + 1)
+    survival = Survival.of(rows.landmarks, model.bins, window.base.seasons)
+    paced = survival.paced(clock.log_pace(rows.features, model.bins))
+    design = model.encoder.encode(rows.features)
+    return grow(model, rows.features, design, paced, rounds=(rounds, rounds), seed=settings.seed)
+
+
+def _on_bins(model: OutcomeModel, features: FeatureMatrix) -> Floats:
+    log_hazard: Floats = model.coefficients(features) @ model.basis + model.baseline
+    return log_hazard
+
+
+def _clear_gain(windows: list[_Window], before: list[Floats], after: list[Floats]) -> tuple[bool, str]:
+    """Whether scores rose by more than one standard error, and by how much, per deal and window."""
+    gains = np.concatenate(
+        [_per_deal(a - b, w.late.landmarks.deal) for w, b, a in zip(windows, before, after, strict=True)]
+    )
+    mean = float(np.mean(gains)) if len(gains) else 0.0
+    error = float(np.std(gains, ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else np.inf
+    return mean > error, f"{mean:+.4f} (standard error {error:.4f}) in log score per deal"
+
+
+def _per_deal(values: Floats, deal: Ints) -> Floats:
+    """Mean per deal: landmarks of one deal share their fate and are no independent evidence."""
+    place = np.unique(deal, return_inverse=True)[1]
+    return np.bincount(place, values) / np.bincount(place)
+
+
+def _total(scores: list[Floats]) -> float:
+    return sum(float(score.sum()) for score in scores)
+
+
+def _mean(scores: list[Floats]) -> float:
+    return float(np.concatenate(scores).mean())
