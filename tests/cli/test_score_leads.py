@@ -82,7 +82,7 @@ def test_all_leads_gone_is_an_empty_table(folder: Path, lead_bundle: Path, tmp_p
 
 def test_reasons_can_be_italian(sample_folder: Path, lead_bundle: Path, tmp_path: Path) -> None:
     out = tmp_path / "lead.csv"
-    assert score(sample_folder, lead_bundle, out, "--locale", "it", "--reasons", "100") == 0
+    assert score(sample_folder, lead_bundle, out, "--locale", "it", "--reasons", "50") == 0
     first = json.loads(pd.read_csv(out)["reasons"].iloc[0])
     said = {reason["feature"]: reason for reason in first}
     assert said["lead_age_days"]["label"] == "età del lead"

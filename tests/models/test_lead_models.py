@@ -126,6 +126,66 @@ def test_a_source_that_is_left_out_moves_neither_conversion_nor_deal(
     assert set(models.fresh_place(sample_leads.history, lead)) == {len(models.fresh.sources)}
 
 
+def given_up_at_age(tables: Tables, days: float) -> Tables:
+    """Nobody rules a lead out but the CRM itself, at a fixed age."""
+    leads, age = tables.leads, pd.Timedelta(days=days)
+    given_up_at = leads["created_at"] + age
+    converted_at = leads["converted_at"].where(leads["converted_at"] < given_up_at)
+    gone = converted_at.isna() & (given_up_at < AS_OF)
+    changed = leads.assign(
+        converted_at=converted_at,
+        deal_id=leads["deal_id"].where(converted_at.notna()),
+        disqualified_at=given_up_at.where(gone),
+    )
+    return replace(tables, leads=changed)
+
+
+@pytest.mark.parametrize(
+    ("left_out", "clock"), [((), "lead_age_days"), (("lead_age_days",), ""), (("source",), "")]
+)
+def test_leads_given_up_at_an_age_have_a_clock_unless_what_it_reads_is_left_out(
+    sample_tables: Tables, sample_history: History, left_out: tuple[str, ...], clock: str
+) -> None:
+    leads = Leads.from_tables(given_up_at_age(sample_tables, 150), sample_history)
+    settings = FitSettings(
+        seed=1, windows=2, min_boosted_deals=10**9, use_season=False, exclude_lead_fields=left_out
+    )
+    models = fit_leads(leads, sample_history, AS_OF, settings)
+    assert models is not None
+    assert models.clock.feature == clock
+    again = LeadModels.from_json(models.to_json())
+    lead = leads.history.open_deals(as_of_us(AS_OF))
+    when, customers = np.full(len(lead), as_of_us(AS_OF)), DatedCustomers.of(sample_history, leads.history)
+    features = models.features(leads.history, lead, when, customers)
+    np.testing.assert_array_equal(again.log_pace(features), models.log_pace(features))
+    cells = models.cells(as_of_us(AS_OF), [14.0])
+    curves = cells.curves(models.on_bins(models.outcome.coefficients(features)) + models.log_pace(features))
+    given_up, age_days = curves.lost_by(np.array([14.0]))[:, 0], features["lead_age_days"]
+    if clock:
+        assert given_up[(age_days > 137) & (age_days < 149)].min() > 0.8
+        assert given_up[age_days < 100].max() < 0.05
+
+
+def test_leads_that_nobody_rules_out_climb_the_ladder_all_the_same(
+    sample_tables: Tables, sample_history: History
+) -> None:
+    nobody = sample_tables.leads["disqualified_at"].where(np.zeros(len(sample_tables.leads), dtype=bool))
+    never = sample_tables.leads.assign(disqualified_at=nobody)
+    leads = Leads.from_tables(replace(sample_tables, leads=never), sample_history)
+    settings = FitSettings(seed=1, windows=2, min_boosted_deals=30, rounds_grid=(10,))
+    models = fit_leads(leads, sample_history, AS_OF, settings)
+    assert models is not None
+    assert models.outcome.name != "aalen-johansen"
+    assert models.ladder[-1].name == "boosted"
+    assert models.ladder[-1].log_score is not None
+    lead = leads.history.open_deals(as_of_us(AS_OF))
+    cells = models.cells(as_of_us(AS_OF))
+    when, customers = np.full(len(lead), as_of_us(AS_OF)), DatedCustomers.of(sample_history, leads.history)
+    features = models.features(leads.history, lead, when, customers)
+    curves = cells.curves(models.on_bins(models.outcome.coefficients(features)) + models.log_pace(features))
+    assert curves.lost_by(np.array([90.0])).max() < 0.01
+
+
 @cache
 def company() -> Simulation:
     return simulate(6_000, seed=3)

@@ -14,7 +14,7 @@ from forecast.bundle import load_bundle
 from forecast.errors import BundleError, UsageError
 from forecast.features import Phrasebook, label
 from forecast.history import History, Leads, leads_from_request
-from forecast.models import FitSettings, fit_leads
+from forecast.models import DealClock, FitSettings, fit_leads
 from forecast.periods import as_of_us
 from forecast.scoring import LEAD_SCORE_COLUMNS, score_lead_arrays, score_leads, score_open_leads
 from forecast.tables import Tables
@@ -70,6 +70,31 @@ def test_reasons_add_up_to_the_distance_from_the_average_lead(scores: pd.DataFra
     named = {reason["feature"] for text in scores["reasons"] for reason in json.loads(text)}
     assert {"silence_days", "lead_age_days", "source"} <= named
     assert not named & {"custom:disqualified_reason", "stage", "converted_at", "deal_id"}
+
+
+@pytest.mark.parametrize("share", [0.5, 2.0])
+def test_reasons_add_up_with_a_clock_of_the_leads_own(
+    sample_leads: Leads, lead_bundle: Path, share: float
+) -> None:
+    """Leads older than a month run faster or slower; that is a matter of their age."""
+    bundle = load_bundle(lead_bundle)
+    assert bundle.leads is not None
+    pace = np.ones((2, 2, 2))
+    pace[0, :, 1] = share
+    clock = DealClock("lead_age_days", np.array([0.0, 30.0, 400.0]), ("web",), pace)
+    paced = replace(bundle, leads=replace(bundle.leads, clock=clock))
+    plain = score_open_leads(sample_leads.history, bundle, AS_OF, reasons=100)
+    found = score_open_leads(sample_leads.history, paced, AS_OF, reasons=100)
+    assert ((found["converted_90d"] > plain["converted_90d"]) == (share > 1)).all()
+    of_age = [
+        {r["feature"]: r["effect"] for r in json.loads(text)}["lead_age_days"] for text in found["reasons"]
+    ]
+    before = [
+        {r["feature"]: r["effect"] for r in json.loads(text)}["lead_age_days"] for text in plain["reasons"]
+    ]
+    assert (np.sign(np.subtract(of_age, before)) == np.sign(share - 1)).mean() > 0.95
+    effects = found["reasons"].map(lambda text: sum(r["effect"] for r in json.loads(text)))
+    assert np.ptp(found["converted_90d"] - effects) < 1e-4
 
 
 def test_reasons_speak_the_language_asked_for(
