@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from forecast.bundle import load_bundle, write_bundle
-from forecast.history import History
-from forecast.models import FitSettings, FittedModels, fit_models
+from forecast.history import History, Leads
+from forecast.models import FitSettings, FittedModels, LeadModels, fit_leads, fit_models
 from forecast.outlook import Outlook, make_outlook
 from forecast.periods import Period
 from forecast.simulator import Simulation, simulate
@@ -64,3 +64,30 @@ def sample_outlook(sample_tables: Tables, trained_bundle: Path) -> Outlook:
     return make_outlook(
         sample_tables, load_bundle(trained_bundle), as_of=AS_OF, period=Period.parse("2026Q1"), deciding=3
     )
+
+
+@pytest.fixture(scope="session")
+def sample_leads(sample_tables: Tables, sample_history: History) -> Leads:
+    return Leads.from_tables(sample_tables, sample_history)
+
+
+@pytest.fixture(scope="session")
+def sample_lead_models(sample_leads: Leads, sample_history: History) -> LeadModels:
+    """Models of leads trained on everything recorded before 2026."""
+    models = fit_leads(sample_leads, sample_history, AS_OF, FitSettings(seed=1, windows=1))
+    assert models is not None
+    return models
+
+
+@pytest.fixture(scope="session")
+def lead_bundle(
+    sample_models: FittedModels,
+    sample_lead_models: LeadModels,
+    sample_tables: Tables,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """Folder of a verified bundle that can score leads; `trained_bundle` cannot."""
+    folder = tmp_path_factory.mktemp("models") / "leads"
+    fingerprint = sample_tables.fingerprint
+    write_bundle(sample_models, folder, metrics={}, data_fingerprint=fingerprint, leads=sample_lead_models)
+    return folder

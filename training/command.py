@@ -147,6 +147,7 @@ def _record(says: Console, training: Training, settings: Settings, *, started: f
         },
         metrics={
             **({} if training.measured is None else training.measured.metrics()),
+            **({} if training.measured_leads is None else training.measured_leads.metrics()),
             **{f"deals_{name}": float(count) for name, count in training.models.counts.items()},
         },
         tags={"rung": training.models.outcome.name, "data_fingerprint": training.fingerprint},

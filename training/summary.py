@@ -45,6 +45,14 @@ def show(console: Console, training: Training) -> None:
         f"as of {training.as_of:%Y-%m-%d %H:%M} UTC."
     )
     console.print(f"Model: {training.models.outcome.name}" + (f" ({chosen.reason})." if chosen else "."))
+    if training.leads is not None:
+        counts = training.leads.counts
+        console.print(
+            f"Leads: {counts['converted']:,} converted, {counts['disqualified']:,} disqualified, "
+            f"{counts['open']:,} open; model: {training.leads.outcome.name}."
+        )
+    if training.measured_leads is not None:
+        console.print(training.measured_leads.sentence())
     for note in training.notes:
         console.print(note, style="yellow")
     console.print(f"Bundle {training.bundle_id[:12]} written to {training.folder}", style="bold")

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from forecast.bundle import set_current, write_bundle
-from forecast.history import History
-from forecast.models import FittedModels, fit_models
+from forecast.history import History, Leads
+from forecast.models import FittedModels, LeadModels, fit_leads, fit_models
 from forecast.tables import Money, Tables
 from training.holdout import Measured, choose_holdout, measure_holdout
+from training.lead_holdout import MeasuredLeads, measure_leads
 from training.settings import Settings
 
 __all__ = ["Training", "train"]
@@ -29,6 +31,7 @@ class Training:
 
     notes: plain sentences about how far it can be trusted
     measured: None if there was too little history to hold any back
+    leads, measured_leads: of leads; None if there are none (in the held-out period)
     """
 
     folder: Path
@@ -38,6 +41,8 @@ class Training:
     fingerprint: str
     measured: Measured | None
     notes: tuple[str, ...]
+    leads: LeadModels | None = None
+    measured_leads: MeasuredLeads | None = None
 
 
 def train(
@@ -63,21 +68,32 @@ def train(
     history = History.from_tables(tables, Money.from_tables(tables, settings.fit.reporting_currency))
     holdout, note = choose_holdout(history, moment, settings.holdout)
     notes = [note] if note else []
-    measured = None
+    measured, measured_leads = None, None
+    leads = Leads.from_tables(tables, history)
     if holdout is not None:
         measured = measure_holdout(
             tables, history, holdout, settings.fit, tell=lambda text, share: say(text, 0.05 + 0.45 * share)
         )
         notes += _nothing_won(measured)
-    models = fit_models(history, moment, settings.fit, tell=lambda text, share: say(text, 0.5 + 0.45 * share))
+        measured_leads = measure_leads(leads, history, holdout, settings.fit)
+    models = fit_models(history, moment, settings.fit, tell=lambda text, share: say(text, 0.5 + 0.4 * share))
     notes += _thin_data(models)
+    of_leads = fit_leads(
+        leads, history, moment, settings.fit, tell=lambda text, share: say(text, 0.9 + 0.05 * share)
+    )
     say("writing the bundle", 0.95)
     fingerprint = tables.fingerprint
-    metrics = {} if measured is None else {"holdout": measured.to_json(), "values": measured.metrics()}
-    bundle_id = write_bundle(models, folder, metrics=metrics, data_fingerprint=fingerprint)
+    metrics: dict[str, Any] = {}
+    if measured is not None:
+        metrics = {"holdout": measured.to_json(), "values": measured.metrics()}
+    if measured_leads is not None:
+        metrics["leads"] = measured_leads.to_json()
+    bundle_id = write_bundle(models, folder, metrics=metrics, data_fingerprint=fingerprint, leads=of_leads)
     set_current(folder)
     say("done", 1.0)
-    return Training(folder, bundle_id, models, moment, fingerprint, measured, tuple(notes))
+    return Training(
+        folder, bundle_id, models, moment, fingerprint, measured, tuple(notes), of_leads, measured_leads
+    )
 
 
 def _nothing_won(measured: Measured) -> list[str]:

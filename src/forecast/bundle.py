@@ -3,7 +3,9 @@
     models/NAME/
         manifest.json   sha256 and size of every other file, versions, trained_until, metrics, data fingerprint
         model.json outcome.json season.json amount.json arrivals.json records.json stages.json money.json
-        golden.json     win probabilities of one plain deal in every open stage, computed again at loading
+        leads.json      the models of leads, or the word that there were none to learn from
+        golden.json     win probabilities of one plain deal in every open stage, and chances of a plain lead of
+                        some sources, computed again at loading
 
 The bundle's id is the sha256 of its manifest. No file is parsed before its hash agrees, no file is loaded that
 the manifest does not name, and nothing in a bundle can be executed. A bundle is never changed; a new one takes
@@ -27,9 +29,11 @@ import numpy as np
 import pandas as pd
 
 from forecast import __version__
+from forecast.arrays import Floats
 from forecast.errors import BundleError, OutputError
-from forecast.history import OPEN, History
-from forecast.models import FittedModels
+from forecast.features import FrozenCustomers
+from forecast.history import OPEN, History, leads_from_request
+from forecast.models import FittedModels, LeadModels
 from forecast.periods import DAY_US, to_timestamp
 from forecast.tables import write_bytes
 
@@ -45,11 +49,12 @@ __all__ = [
 
 FORMAT: Final = 1
 _MANIFEST: Final = "manifest.json"
-_PARTS: Final = ("model", "outcome", "season", "amount", "arrivals", "records", "stages", "money")
+_PARTS: Final = ("model", "outcome", "season", "amount", "arrivals", "records", "stages", "money", "leads")
 _FILES: Final = frozenset({*(f"{part}.json" for part in _PARTS), "golden.json"})
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 # Of one file: far beyond any real one, so that a planted one cannot fill the memory.
 _MOST_BYTES: Final = 512 * 1024 * 1024
+_GOLDEN_SOURCES: Final = 5
 _GOLDEN_TOLERANCE: Final = 1e-9  # what another processor or numpy may round differently, and nothing more
 
 
@@ -58,13 +63,16 @@ class Bundle:
     """A verified bundle.
 
     id : 64 hexadecimal digits, the sha256 of the manifest
-    golden : rows {"stage": code, "won": [probabilities]}, which this installation has reproduced
+    golden : rows {"stage": code, "won": [probabilities]} and {"source": text, "chances": [probabilities]},
+        which this installation has reproduced
+    leads : the models of leads; None where there were none to learn from
     """
 
     id: str
     manifest: dict[str, Any]
     models: FittedModels
     golden: list[dict[str, Any]]
+    leads: LeadModels | None = None
 
     @property
     def short_id(self) -> str:
@@ -96,7 +104,12 @@ def check_bundle_folder(folder: Path) -> None:
 
 
 def write_bundle(
-    models: FittedModels, folder: Path | str, *, metrics: dict[str, Any], data_fingerprint: str
+    models: FittedModels,
+    folder: Path | str,
+    *,
+    metrics: dict[str, Any],
+    data_fingerprint: str,
+    leads: LeadModels | None = None,
 ) -> str:
     """Write a bundle folder, whole or not at all, and return its id.
 
@@ -106,7 +119,8 @@ def write_bundle(
     folder = Path(folder)
     check_bundle_folder(folder)
     files = {f"{name}.json": _encode(content) for name, content in models.to_json().items()}
-    files["golden.json"] = _encode(_golden_of(models))
+    files["leads.json"] = _encode({"model": None if leads is None else leads.to_json()})
+    files["golden.json"] = _encode(_golden_of(models, leads))
     manifest = {
         "format": FORMAT,
         "forecast_version": __version__,
@@ -114,6 +128,7 @@ def write_bundle(
         "rung": models.outcome.name,
         "data_fingerprint": data_fingerprint,
         "counts": models.counts,
+        "leads": None if leads is None else {"rung": leads.outcome.name, "counts": leads.counts},
         "metrics": metrics,
         "files": {
             name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
@@ -192,12 +207,14 @@ def load_bundle(path: Path | str) -> Bundle:
     parsed = {name.removesuffix(".json"): _parse(folder / name, data) for name, data in content.items()}
     try:
         models = FittedModels.from_json(parsed)
+        of_leads = parsed["leads"]["model"]
+        leads = None if of_leads is None else LeadModels.from_json(of_leads)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise BundleError(
             f"{folder} does not hold what this version expects ({type(error).__name__}); train it again",
             code="bad_content",
         ) from error
-    bundle = Bundle(hashlib.sha256(encoded).hexdigest(), manifest, models, parsed["golden"])
+    bundle = Bundle(hashlib.sha256(encoded).hexdigest(), manifest, models, parsed["golden"], leads)
     _check_golden(folder, bundle)
     return bundle
 
@@ -240,9 +257,38 @@ def _parse(path: Path, content: bytes) -> Any:
         raise BundleError(f"{path} is not JSON; the bundle is damaged", code="not_json") from error
 
 
-def _golden_of(models: FittedModels) -> list[dict[str, Any]]:
-    """What `golden.json` holds: stage code and win probabilities, one row per open stage."""
-    return [{"stage": code, "won": scores} for code, scores in zip(*_golden_scores(models), strict=True)]
+def _golden_of(models: FittedModels, leads: LeadModels | None) -> list[dict[str, Any]]:
+    """What `golden.json` holds: a row per open stage with its win probabilities, and rows of leads."""
+    of_deals = [{"stage": code, "won": scores} for code, scores in zip(*_golden_scores(models), strict=True)]
+    if leads is None:
+        return of_deals
+    sources, chances = _golden_chances(models, leads)
+    return [*of_deals, *({"source": s, "chances": c} for s, c in zip(sources, chances, strict=True))]
+
+
+def _golden_chances(models: FittedModels, leads: LeadModels) -> tuple[list[str | None], list[list[float]]]:
+    """Sources, and chances of a plain lead of each: converted, then deal won, 30, 90 and 365 days ahead."""
+    created_us = leads.trained_until_us - 20 * DAY_US
+    sources: list[str | None] = [*leads.fresh.sources[:_GOLDEN_SOURCES], None]
+    plain = [
+        {
+            "lead_id": f"golden-{number:04d}",
+            "created_at": created_us,
+            "source": source,
+            "need": 1.0,
+            "activities": [{"occurred_at": created_us + 5 * DAY_US, "kind": "call", "direction": "in"}],
+        }
+        for number, source in enumerate(sources)
+    ]
+    history = leads_from_request(plain, models.money)
+    converted, won = leads.chances(
+        history,
+        np.arange(len(plain)),
+        np.full(len(plain), leads.trained_until_us),
+        [30.0, 90.0, 365.0],
+        FrozenCustomers.of(models.records, history),
+    )
+    return sources, np.hstack((converted, won)).tolist()
 
 
 def _golden_scores(models: FittedModels) -> tuple[list[int], list[list[float]]]:
@@ -281,16 +327,18 @@ def _golden_scores(models: FittedModels) -> tuple[list[int], list[list[float]]]:
 
 
 def _check_golden(folder: Path, bundle: Bundle) -> None:
-    _codes, scores = _golden_scores(bundle.models)
-    stored = [row["won"] for row in bundle.golden]
-    if len(stored) != len(scores) or not np.allclose(
-        np.array(stored, dtype=np.float64).reshape(-1),
-        np.array(scores).reshape(-1),
-        rtol=0,
-        atol=_GOLDEN_TOLERANCE,
+    stored = [_numbers(row) for row in bundle.golden]
+    found = [_numbers(row) for row in _golden_of(bundle.models, bundle.leads)]
+    if [len(row) for row in stored] != [len(row) for row in found] or not np.allclose(
+        np.concatenate([*stored, []]), np.concatenate([*found, []]), rtol=0, atol=_GOLDEN_TOLERANCE
     ):
         raise BundleError(
             f"{folder}/golden.json: this installation does not reproduce the stored scores; "
             "train the bundle again",
             code="golden_mismatch",
         )
+
+
+def _numbers(row: dict[str, Any]) -> Floats:
+    """The probabilities of a golden row."""
+    return np.array(row["won"] if "won" in row else row["chances"], dtype=np.float64)

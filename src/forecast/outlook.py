@@ -12,13 +12,13 @@ import pandas as pd
 
 from forecast.bundle import Bundle
 from forecast.errors import DataError, UsageError
-from forecast.history import History
+from forecast.history import History, Leads
 from forecast.periods import Period, as_of_us, to_timestamp
 from forecast.rollup import Bookings, PeriodInputs, Uncertainty, roll_up
 from forecast.scoring import score_open_deals
 from forecast.tables import CheckReport, Money, Tables
 
-__all__ = ["Outlook", "check_as_of", "history_of", "make_outlook", "period_inputs"]
+__all__ = ["Outlook", "check_as_of", "history_of", "leads_of", "make_outlook", "period_inputs"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,27 @@ def history_of(tables: Tables, bundle: Bundle) -> History:
     own = Money.from_tables(tables, bundle.models.money.reporting)
     money = own if len(tables.fx_rates) else bundle.models.money
     return History.from_tables(tables, money)
+
+
+def leads_of(tables: Tables, deals: History, as_of: pd.Timestamp) -> History:
+    """History of a folder's leads; `deals` is that of its deals.
+
+    Raises DataError if there are none, UsageError if none was known before `as_of`.
+    """
+    history = Leads.from_tables(tables, deals).history
+    if not len(history):
+        raise DataError(
+            "there is no lead in this data: its leads table is missing or empty; add one (see docs/tables.md)",
+            code="no_leads",
+        )
+    first = int(history.known_from_us().min())
+    if first >= as_of_us(as_of):
+        raise UsageError(
+            f"no lead was known before {as_of.isoformat()} in this data (the first is of "
+            f"{to_timestamp(first).isoformat()}); choose a later --as-of",
+            code="as_of_before_data",
+        )
+    return history
 
 
 def check_as_of(history: History, as_of: pd.Timestamp) -> None:

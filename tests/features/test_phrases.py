@@ -12,12 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forecast.errors import UsageError
-from forecast.features import BUILT_IN, FeatureSpec, Phrasebook, spec_of
+from forecast.features import BUILT_IN, LEADS, FeatureSpec, Phrasebook, spec_of
 from forecast.features.phrases import ANSWERS, BANDS, form_of, load_phrases
 from forecast.history import CATEGORIES, History
 from forecast.models import FittedModels
 from forecast.periods import DAY_US
 
+# What deals and leads share stands in both lists.
+EVERY = tuple({spec.name: spec for spec in (*LEADS, *BUILT_IN)}.values())
 EN, IT = Phrasebook("en"), Phrasebook("it")
 NBSP = "\u00a0"
 LEVELS = {"category": CATEGORIES, "motion": ("new", "renewal", "expansion")}
@@ -35,7 +37,7 @@ def placeholders(text: str) -> set[str]:
 
 
 def test_the_texts_are_exactly_those_the_registry_needs() -> None:
-    needed = {key for spec in BUILT_IN for key in keys_needed(spec)}
+    needed = {key for spec in EVERY for key in keys_needed(spec)}
     needed |= {f"custom.{band}" for band in BANDS["custom"]}
     needed |= {"beside.days.one", "beside.days.other", "beside.stage"}
     needed |= {f"question.{name}" for name in ANSWERS}
@@ -53,7 +55,7 @@ def test_both_languages_say_the_same_things(key: str) -> None:
 
 
 @pytest.mark.parametrize("book", [EN, IT], ids=["en", "it"])
-@pytest.mark.parametrize("spec", BUILT_IN, ids=[spec.name for spec in BUILT_IN])
+@pytest.mark.parametrize("spec", EVERY, ids=[spec.name for spec in EVERY])
 def test_every_feature_has_words_for_every_value(spec: FeatureSpec, book: Phrasebook) -> None:
     unknown = book.phrase(spec.name, None)
     assert unknown == book.phrase(spec.name, math.nan) == book.phrase(spec.name, math.inf)
@@ -92,6 +94,13 @@ def test_every_feature_has_words_for_every_value(spec: FeatureSpec, book: Phrase
          "il venditore vince 1 punto meno dell'azienda"),
         ("owner_edge", 0.004, None, "sales owner wins as often as the company",
          "il venditore vince quanto l'azienda"),
+        ("lead_age_days", 12.7, None, "lead open for 12 days", "lead aperto da 12 giorni"),
+        ("inbound_all", 0.0, None, "no message from the customer so far",
+         "nessun messaggio dal cliente finora"),
+        ("owner_conversion_edge", 0.031, None, "owner converts 3 points more than the company",
+         "il responsabile converte 3 punti più dell'azienda"),
+        ("source_conversion_edge", -0.012, None, "conversion rate of this source 1 point below the company's",
+         "tasso di conversione di questa fonte 1 punto sotto quello dell'azienda"),
         ("inbound_share", 0.312, None, "about 31% of the activities come from the customer",
          "circa il 31% delle attività viene dal cliente"),
         ("days_since_inbound", None, None, "the customer never wrote or called",
@@ -127,7 +136,7 @@ def test_known_sentences(
     assert IT.phrase(name, value, beside) == italian
 
 
-@given(st.sampled_from([spec for spec in BUILT_IN if form_of(spec) == "count"]), st.floats(0, 1e6))
+@given(st.sampled_from([spec for spec in EVERY if form_of(spec) == "count"]), st.floats(0, 1e6))
 def test_one_is_singular_and_nothing_else_is(spec: FeatureSpec, value: float) -> None:
     text = EN.phrase(spec.name, value)
     band = "zero" if value < 1 else "one" if value < 2 else "other"

@@ -8,22 +8,30 @@ from forecast.features.builder import (
     feature_names,
     number_or_nan,
 )
+from forecast.features.lead_policy import decide_lead_fields
+from forecast.features.leads import Customers, DatedCustomers, FrozenCustomers, build_leads
 from forecast.features.phrases import ANSWERS, Phrasebook
 from forecast.features.policy import Decision, decide_fields
-from forecast.features.registry import BUILT_IN, FeatureSpec, custom_spec, label, spec_of
+from forecast.features.registry import BUILT_IN, LEADS, FeatureSpec, custom_spec, label, spec_of
 
 __all__ = [
     "ANSWERS",
     "BUILT_IN",
+    "LEADS",
+    "Customers",
+    "DatedCustomers",
     "Decision",
     "FeatureMatrix",
     "FeatureSpec",
+    "FrozenCustomers",
     "Phrasebook",
     "bant_totals",
     "build",
+    "build_leads",
     "category_texts",
     "custom_spec",
     "decide_fields",
+    "decide_lead_fields",
     "feature_names",
     "label",
     "number_or_nan",

@@ -32,14 +32,23 @@ from forecast.history.columns import (
 )
 from forecast.periods import DAY_US
 
-__all__ = ["FeatureMatrix", "bant_totals", "build", "category_texts", "feature_names", "number_or_nan"]
+__all__ = [
+    "PRIOR",
+    "FeatureMatrix",
+    "bant_totals",
+    "build",
+    "category_texts",
+    "feature_names",
+    "number_or_nan",
+    "shrunk_base",
+]
 
 _NAMES: Final = tuple(spec.name for spec in BUILT_IN)
 _ROW: Final = {name: row for row, name in enumerate(_NAMES)}
 _BLOCK: Final = 65_536
 _WINDOWS_DAYS: Final = (7, 14, 30, 90, 180)
 # How many average deals a track record is diluted with before it says much.
-_PRIOR: Final = {"owner": 10.0, "account": 4.0, "source": 20.0}
+PRIOR: Final = {"owner": 10.0, "account": 4.0, "source": 20.0}
 # Rates of activity and the customer's share in it are diluted with what an average deal does.
 _USUAL_DAYS: Final = 21.0  # one activity in so many days
 _USUAL_INBOUND: Final = (1.0, 3.0)  # one in three comes from the customer
@@ -227,8 +236,7 @@ def _fill(history: History, deal: Ints, at_us: Ints, records: TrackRecords, out:
 
     owner = np.where(known[OWNER], value[OWNER], columns.owner[deal])
     owner = np.where(np.isnan(owner), -1, owner).astype(np.int64)
-    closed_all, won_all = records.counts("all", np.zeros_like(deal), rank[0])
-    base = (won_all + 2.5) / (closed_all + 10.0)
+    base = shrunk_base(*records.counts("all", np.zeros_like(deal), rank[0]))
     for kind, code in (
         ("owner", owner),
         ("account", columns.account[deal]),
@@ -237,7 +245,7 @@ def _fill(history: History, deal: Ints, at_us: Ints, records: TrackRecords, out:
         closed, won = records.counts(kind, code, rank[0])
         # The company's own rate rises and falls with the years and would stand for the date: only the
         # difference belongs to the deal.
-        out[_ROW[f"{kind}_edge"]] = (won - closed * base) / (closed + _PRIOR[kind])
+        out[_ROW[f"{kind}_edge"]] = (won - closed * base) / (closed + PRIOR[kind])
         # How many the account had closed makes it a known customer; the same count for owner or source would
         # only tell the date, which does not belong here.
         if kind == "account":
@@ -253,6 +261,12 @@ def bant_totals(answers: Floats) -> tuple[Floats, Floats]:
     """(n,) how many BANT questions have an answer, and the sum of (answer - 0.5); answers are (4, n)."""
     given = ~np.isnan(answers)
     return given.sum(axis=0).astype(np.float64), np.where(given, answers - 0.5, 0.0).sum(axis=0)
+
+
+def shrunk_base(closed: Floats, won: Floats) -> Floats:
+    """Share won of all that closed, drawn to a quarter with the weight of ten."""
+    share: Floats = (won + 2.5) / (closed + 10.0)
+    return share
 
 
 def _code(codes: Ints) -> Floats:

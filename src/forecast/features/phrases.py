@@ -1,4 +1,4 @@
-"""What a feature says about a deal, in words: `silent for 34 days`, `budget confermato`.
+"""What a feature says about a deal or a lead, in words: `silent for 34 days`, `budget confermato`.
 
 The texts lie in `phrases/en.toml` and `phrases/it.toml`, a table per feature. Which text of its table speaks is
 decided by the value alone, in bands that follow from what the feature is:

@@ -21,13 +21,13 @@ from forecast.features.registry import BUILT_IN, custom_spec
 from forecast.history import LOST, OPEN, WON, History
 from forecast.history.history import NEVER_US
 
-__all__ = ["Decision", "decide_fields"]
+__all__ = ["ECHO", "Decision", "cramers_v", "decide_fields", "fill_gap"]
 
 # Filled differently: by more than five points, and by more than three standard errors of the difference.
 _FILL_GAP: Final = 0.05
 _FILL_Z: Final = 3.0
 # Association with the outcome (Cramer's V) beyond which a field is taken to repeat it.
-_ECHO: Final = 0.8
+ECHO: Final = 0.8
 _LEAST_CLOSED: Final = 20  # filled in fewer closed deals, an association is chance
 
 
@@ -97,23 +97,33 @@ def _judge_static(history: History, feature: str, place: int, kind: Ints) -> Dec
     value = history.last(every, field, np.int64(NEVER_US))
     filled = np.isfinite(value)
     is_open, is_closed = kind == OPEN, (kind == WON) | (kind == LOST)
-    if is_open.any() and is_closed.any():
-        low, high = filled[is_open].mean(), filled[is_closed].mean()
-        both = filled[is_open | is_closed].mean()
-        error = np.sqrt(max(both * (1 - both), 1e-9) * (1 / is_open.sum() + 1 / is_closed.sum()))
-        if abs(low - high) > _FILL_GAP and abs(low - high) > _FILL_Z * error:
-            return Decision(
-                feature,
-                False,
-                f"filled in {low:.0%} of open but {high:.0%} of closed deals: it is filled in by closing",
-            )
-    echo = _cramers_v(value[is_closed & filled], kind[is_closed & filled] == WON)
-    if echo > _ECHO:
+    gap = fill_gap(filled, is_open, is_closed)
+    if gap is not None:
+        low, high = gap
+        return Decision(
+            feature,
+            False,
+            f"filled in {low:.0%} of open but {high:.0%} of closed deals: it is filled in by closing",
+        )
+    echo = cramers_v(value[is_closed & filled], kind[is_closed & filled] == WON)
+    if echo > ECHO:
         return Decision(feature, False, f"tells won from lost by itself (Cramer's V {echo:.2f}): an echo")
     return Decision(feature, True, "without events, but filled alike in open and closed deals")
 
 
-def _cramers_v(value: Floats, won: NDArray[np.bool_]) -> float:
+def fill_gap(
+    filled: NDArray[np.bool_], is_open: NDArray[np.bool_], is_closed: NDArray[np.bool_]
+) -> tuple[float, float] | None:
+    """Shares of open and of closed records in which a column is filled, if they differ by more than chance."""
+    if not is_open.any() or not is_closed.any():
+        return None
+    low, high = float(filled[is_open].mean()), float(filled[is_closed].mean())
+    both = filled[is_open | is_closed].mean()
+    error = np.sqrt(max(both * (1 - both), 1e-9) * (1 / is_open.sum() + 1 / is_closed.sum()))
+    return (low, high) if abs(low - high) > max(_FILL_GAP, _FILL_Z * error) else None
+
+
+def cramers_v(value: Floats, won: NDArray[np.bool_]) -> float:
     """Association of a category with the outcome, 0 to 1, with the small-sample bias taken off.
 
     Source: Bergsma 2013, A bias-correction for Cramer's V.

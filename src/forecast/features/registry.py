@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-__all__ = ["BUILT_IN", "FeatureSpec", "Kind", "custom_spec", "is_built_in", "label", "spec_of"]
+__all__ = ["BUILT_IN", "LEADS", "FeatureSpec", "Kind", "custom_spec", "is_built_in", "label", "spec_of"]
 
 Kind = Literal["log", "count", "number", "signed", "share", "flag", "category"]
 
@@ -162,7 +162,61 @@ BUILT_IN: Final[tuple[FeatureSpec, ...]] = (
     FeatureSpec("source", "category", "source", "fonte", "deals.source", "from creation", "where it came from"),
 )  # fmt: skip
 
-_BY_NAME: Final = {spec.name: spec for spec in BUILT_IN}
+_HAPPENED: Final = "from the moment it happened"
+_LEFT: Final = "leads converted or disqualified before the moment"
+_SHRUNK: Final = "expanding, shrunk to no difference; "
+_FILLED_ALIKE: Final = (
+    "a snapshot without dates: only if filled as often in open leads as in converted and in disqualified ones"
+)
+
+# Inputs of the model of leads. `field` is the column of `leads` the field policy judges. A name that deals have
+# too means the same there: one label serves both.
+LEADS: Final[tuple[FeatureSpec, ...]] = (
+    FeatureSpec("lead_age_days", "log", "age of the lead", "età del lead", "leads.created_at",
+                "from creation", "old open leads are the slow and the forgotten", spline=True, unit="days"),
+    FeatureSpec("activities_7d", "count", "activities in the last 7 days", "attività negli ultimi 7 giorni",
+                _ACTIVITY, _HAPPENED, "work on the lead now", field="activity"),
+    FeatureSpec("activities_14d", "count", "activities in the last 14 days", "attività negli ultimi 14 giorni",
+                _ACTIVITY, _HAPPENED, "work on the lead lately", field="activity"),
+    FeatureSpec("activities_30d", "count", "activities in the last 30 days", "attività negli ultimi 30 giorni",
+                _ACTIVITY, _HAPPENED, "work on the lead this month", field="activity"),
+    FeatureSpec("activities_90d", "count", "activities in the last 90 days", "attività negli ultimi 90 giorni",
+                _ACTIVITY, _HAPPENED, "work on the lead this quarter", field="activity", spline=True),
+    FeatureSpec("inbound_30d", "count", "messages from the customer in the last 30 days",
+                "messaggi dal cliente negli ultimi 30 giorni", _ACTIVITY, _HAPPENED,
+                "who is interested writes back", field="activity"),
+    FeatureSpec("inbound_all", "count", "messages from the customer so far", "messaggi dal cliente finora",
+                _ACTIVITY, _HAPPENED, "whether there ever was an answer", field="activity"),
+    FeatureSpec("meetings_90d", "count", "calls and meetings in the last 90 days",
+                "chiamate e incontri negli ultimi 90 giorni", _ACTIVITY, _HAPPENED, "talking beats writing",
+                field="activity"),
+    FeatureSpec("silence_days", "log", "days of silence", "giorni di silenzio",
+                "activities, and leads.created_at", _HAPPENED, "silent leads go cold", spline=True,
+                unit="days"),
+    FeatureSpec("owner_conversion_edge", "number", "owner's conversion rate above the company's",
+                "tasso di conversione del responsabile rispetto all'azienda", _LEFT, _SHRUNK + _FILLED_ALIKE,
+                "some people convert more", field="owner_id", unit="share"),
+    FeatureSpec("source_conversion_edge", "number", "conversion rate of this source above the company's",
+                "tasso di conversione della fonte rispetto all'azienda", _LEFT, _SHRUNK + _FILLED_ALIKE,
+                "referrals are not cold calls", field="source", unit="share"),
+    FeatureSpec("account_edge", "number", "win rate with this account above the company's",
+                "tasso di vittoria col cliente rispetto all'azienda", _PAST, _SHRUNK + _FILLED_ALIKE,
+                "customers buy again", field="account_id", unit="share"),
+    FeatureSpec("account_closed", "count", "deals closed with this account", "trattative chiuse col cliente",
+                _PAST, "expanding; " + _FILLED_ALIKE, "a known customer", field="account_id"),
+    FeatureSpec("budget", "share", "budget", "budget", "leads.budget", _FILLED_ALIKE, "BANT: is there money",
+                field="budget", unit="share"),
+    FeatureSpec("authority", "share", "authority", "potere decisionale", "leads.authority", _FILLED_ALIKE,
+                "BANT: do we talk to who decides", field="authority", unit="share"),
+    FeatureSpec("need", "share", "need", "bisogno", "leads.need", _FILLED_ALIKE,
+                "BANT: is there a problem to solve", field="need", unit="share"),
+    FeatureSpec("timeline", "share", "timeline", "tempistica", "leads.timeline", _FILLED_ALIKE,
+                "BANT: is there a date by which they must decide", field="timeline", unit="share"),
+    FeatureSpec("source", "category", "source", "fonte", "leads.source", _FILLED_ALIKE, "where it came from",
+                field="source"),
+)  # fmt: skip
+
+_BY_NAME: Final = {spec.name: spec for spec in (*LEADS, *BUILT_IN)}
 
 
 def custom_spec(name: str) -> FeatureSpec:
@@ -186,7 +240,7 @@ def spec_of(name: str) -> FeatureSpec:
 
 
 def is_built_in(name: str) -> bool:
-    """Whether a feature is one of `BUILT_IN`, and not an attribute of some company."""
+    """Whether a feature is one of `BUILT_IN` or `LEADS`, and not an attribute of some company."""
     return name in _BY_NAME
 
 

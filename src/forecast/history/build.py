@@ -20,6 +20,7 @@ from forecast.history.columns import (
     EXPECTED_CLOSE,
     FIELDS,
     MEETING,
+    MEETING_KINDS,
     OWNER,
     STAGE,
     Columns,
@@ -33,7 +34,6 @@ __all__ = ["CATEGORIES", "columns_from_request", "columns_from_tables"]
 # In order of the seller's confidence, so that the code is also a rank.
 CATEGORIES: Final = ("omitted", "pipeline", "best_case", "commit")
 _CATEGORY_CODE: Final = {name: float(code) for code, name in enumerate(CATEGORIES)}
-_MEETING_KINDS: Final = ("call", "meeting")
 _CONTRACT: Final = frozenset(TABLES["deals"])
 # Fields that events may name; the counters of activities behind them are ours, and a custom attribute may be
 # called as they are.
@@ -58,16 +58,16 @@ def columns_from_tables(tables: Tables, money: Money) -> Columns:
     eventful = frozenset(event_fields)
 
     vocabularies = {
-        "owner_id": _vocabulary(deals["owner_id"], events.loc[events["field"] == "owner_id", "value"]),
-        **{name: _vocabulary(deals[name]) for name in ("account_id", "source", "motion", "pipeline")},
+        "owner_id": vocabulary_of(deals["owner_id"], events.loc[events["field"] == "owner_id", "value"]),
+        **{name: vocabulary_of(deals[name]) for name in ("account_id", "source", "motion", "pipeline")},
     }
     for name in custom:
         written = events.loc[events["field"] == name, "value"]
-        vocabularies[name] = _vocabulary(*([deals[name]] if name in deals.columns else []), written)
+        vocabularies[name] = vocabulary_of(*([deals[name]] if name in deals.columns else []), written)
 
     parts: list[tuple[Ints, int, Ints, Floats]] = []
     deal_of_event = ids.get_indexer(pd.Index(events["deal_id"].to_numpy(object))).astype(np.int64)
-    at_us = _microseconds(events["recorded_at"])
+    at_us = microseconds(events["recorded_at"])
     for name in (*_NAMED, *custom):
         here = np.flatnonzero((events["field"] == name).to_numpy() & (deal_of_event >= 0))
         if not len(here):
@@ -93,15 +93,15 @@ def columns_from_tables(tables: Tables, money: Money) -> Columns:
             known = ~np.isnan(value) & (first_seen >= 0)
             parts.append((np.flatnonzero(known), code, first_seen[known], value[known]))
 
-    parts.extend(_activity_parts(tables.activities, ids))
+    parts.extend(activity_parts(tables.activities, ids))
     # Today's owner of a deal whose owner has events may be one of the future: the events alone tell.
     owner = vocabularies["owner_id"].codes(deals["owner_id"].to_numpy(object))
-    entry_deal, entry_field, entry_at_us, entry_value = _stack(parts)
+    entry_deal, entry_field, entry_at_us, entry_value = stack(parts)
     return Columns(
         stages=stages,
         money=money,
         deal_ids=deal_ids,
-        created_at_us=_microseconds(deals["created_at"]),
+        created_at_us=microseconds(deals["created_at"]),
         currency=money.codes(deals["currency"]),
         pipeline=vocabularies["pipeline"].codes(deals["pipeline"].to_numpy(object)),
         motion=vocabularies["motion"].codes(deals["motion"].to_numpy(object)),
@@ -156,7 +156,7 @@ def columns_from_request(deals: list[dict[str, Any]], stages: StageMap, money: M
             rows.append((place, ACTIVITY, at, 0.0))
             if activity.get("direction") == "in":
                 rows.append((place, ACTIVITY_IN, at, 0.0))
-            if activity["kind"] in _MEETING_KINDS:
+            if activity["kind"] in MEETING_KINDS:
                 rows.append((place, MEETING, at, 0.0))
     vocabularies = {name: Vocabulary(tuple(sorted(found))) for name, found in words.items()}
     read = {**_READ, **{name: _reader(vocabulary) for name, vocabulary in vocabularies.items()}}
@@ -229,7 +229,8 @@ _READ: Final[dict[str, Callable[[Any], float]]] = {
 }
 
 
-def _vocabulary(*columns: pd.Series) -> Vocabulary:
+def vocabulary_of(*columns: pd.Series) -> Vocabulary:
+    """All texts of some columns; blank ones are none."""
     found: set[str] = set()
     for column in columns:
         found.update(map(str, pd.unique(column.dropna())))
@@ -237,7 +238,8 @@ def _vocabulary(*columns: pd.Series) -> Vocabulary:
     return Vocabulary(tuple(sorted(found)))
 
 
-def _microseconds(times: pd.Series) -> Ints:
+def microseconds(times: pd.Series) -> Ints:
+    """Moments as microseconds since 1970."""
     moments: Ints = times.dt.as_unit("us").astype("int64").to_numpy()
     return moments
 
@@ -288,11 +290,14 @@ def _first_seen(parts: Iterable[tuple[Ints, int, Ints, Floats]], deals: int) -> 
     return np.where(first == np.iinfo(np.int64).max, -1, first)
 
 
-def _activity_parts(activities: pd.DataFrame, ids: pd.Index) -> list[tuple[Ints, int, Ints, Floats]]:
-    deal = ids.get_indexer(pd.Index(activities["deal_id"].to_numpy(object))).astype(np.int64)
-    at_us = _microseconds(activities["occurred_at"])
+def activity_parts(
+    activities: pd.DataFrame, ids: pd.Index, key: str = "deal_id"
+) -> list[tuple[Ints, int, Ints, Floats]]:
+    """Activities of the deals `ids` (of the leads, by another `key`), as entries of the three counters."""
+    deal = ids.get_indexer(pd.Index(activities[key].to_numpy(object))).astype(np.int64)
+    at_us = microseconds(activities["occurred_at"])
     inbound = (activities["direction"] == "in").to_numpy(bool)
-    meeting = activities["kind"].isin(_MEETING_KINDS).to_numpy(bool)
+    meeting = activities["kind"].isin(MEETING_KINDS).to_numpy(bool)
     parts = []
     for field, wanted in ((ACTIVITY, deal >= 0), (ACTIVITY_IN, inbound), (MEETING, meeting)):
         here = np.flatnonzero(wanted & (deal >= 0))
@@ -300,7 +305,8 @@ def _activity_parts(activities: pd.DataFrame, ids: pd.Index) -> list[tuple[Ints,
     return parts
 
 
-def _stack(parts: list[tuple[Ints, int, Ints, Floats]]) -> tuple[Ints, Ints, Ints, Floats]:
+def stack(parts: list[tuple[Ints, Any, Ints, Floats]]) -> tuple[Ints, Ints, Ints, Floats]:
+    """Entries of many parts (record, field or (n,) fields, moment, value) as four columns."""
     if not parts:
         nothing: NDArray[np.int64] = np.empty(0, np.int64)
         return nothing, nothing, nothing, np.empty(0)

@@ -24,6 +24,7 @@ __all__ = [
     "EXPECTED_CLOSE",
     "FIELDS",
     "MEETING",
+    "MEETING_KINDS",
     "OWNER",
     "STAGE",
     "Columns",
@@ -51,6 +52,7 @@ STAGE, AMOUNT, EXPECTED_CLOSE, OWNER, CATEGORY = range(5)
 BANT: Final = (5, 6, 7, 8)
 ACTIVITY, ACTIVITY_IN, MEETING = 9, 10, 11
 ACTIVITIES: Final = (ACTIVITY, ACTIVITY_IN, MEETING)
+MEETING_KINDS: Final = ("call", "meeting")
 
 
 def number_or_nan(text: str) -> float:

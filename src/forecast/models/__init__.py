@@ -8,9 +8,11 @@ from forecast.models.cells import StageCells, fit_cells
 from forecast.models.clock import DealClock, fit_clock
 from forecast.models.fit import fit_models
 from forecast.models.fitted import RUNGS, FittedModels, Grades, Rung
+from forecast.models.fresh import FreshDeals, fit_fresh
 from forecast.models.hazard import CAUSES, OutcomeModel, Survival, outcome_log_score
 from forecast.models.incidence import HORIZON_CAP_DAYS, Cells, Curves
 from forecast.models.ladder import Outcome, OwnRung, Rows, fit_outcome
+from forecast.models.leads import LeadModels, fit_leads
 from forecast.models.level import Level
 from forecast.models.linear import LinearHazard, fit_linear
 from forecast.models.season import Season, fit_season
@@ -30,7 +32,9 @@ __all__ = [
     "DealClock",
     "FitSettings",
     "FittedModels",
+    "FreshDeals",
     "Grades",
+    "LeadModels",
     "Level",
     "LinearHazard",
     "Outcome",
@@ -45,6 +49,8 @@ __all__ = [
     "fit_boosted",
     "fit_cells",
     "fit_clock",
+    "fit_fresh",
+    "fit_leads",
     "fit_linear",
     "fit_models",
     "fit_outcome",

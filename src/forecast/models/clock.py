@@ -31,7 +31,7 @@ from forecast.models.incidence import HORIZON_CAP_DAYS
 __all__ = ["CLOCKS", "DealClock", "fit_clock"]
 
 # What a clock may count: feature -> whose clocks differ.
-CLOCKS: Final = {"age_days": "motion", "days_in_stage": "stage"}
+CLOCKS: Final = {"age_days": "motion", "days_in_stage": "stage", "lead_age_days": "source"}
 _BANDS: Final = 12
 _LEAST_WIDTH_DAYS: Final = 2.0
 _PRIOR_CLOSINGS: Final = (
@@ -45,9 +45,9 @@ _MOST: Final = 8.0  # no band runs faster, or slower, than this
 class DealClock:
     """Pace of both hazards by band of the deal's own time.
 
-    feature : `age_days` or `days_in_stage`; empty for a clock that always runs at one
+    feature : one of `CLOCKS`; empty for a clock that always runs at one
     edges_days : (A + 1,) from 0; the last band has no end
-    groups : texts of the motion or stage that have clocks of their own
+    groups : texts of the motion, stage or source that have clocks of their own
     pace : (2, 1 + groups, A); row 0 serves every other group
     """
 

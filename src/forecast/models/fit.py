@@ -27,7 +27,7 @@ from forecast.models.settings import FitSettings
 from forecast.models.shock import Shock, estimate_shock
 from forecast.periods import DAY_US, as_of_us, to_timestamp
 
-__all__ = ["fit_models"]
+__all__ = ["fit_models", "seasons_of"]
 
 Tell = Callable[[str, float], None]
 
@@ -76,7 +76,7 @@ def _fit_models(
 
     say("finding the season", 0.05)
     seasons = (
-        _seasons(history, until_us, settings.fiscal_year_starts)
+        seasons_of(history, until_us, settings.fiscal_year_starts)
         if settings.use_season
         else (Season.flat(), Season.flat())
     )
@@ -159,8 +159,11 @@ def _level(
     return fit_level(came, expected, looks_per_closing(landmarks))
 
 
-def _seasons(history: History, until_us: int, first_month: int) -> tuple[Season, Season]:
-    """Daily numbers of deals open, won and lost, and the profiles they show."""
+def seasons_of(history: History, until_us: int, first_month: int) -> tuple[Season, Season]:
+    """Daily numbers of deals open, won and lost, and the profiles they show.
+
+    first_month : 1 to 12, in which fiscal years, and with them quarters, begin
+    """
     deal, at_us, stage = history.stage_entries
     kind = history.stages.kind[stage]
     known = at_us < until_us

@@ -23,7 +23,7 @@ from forecast.models.season import Season
 from forecast.models.shock import Shock
 from forecast.tables import Money
 
-__all__ = ["RUNGS", "FittedModels", "Grades", "Rung"]
+__all__ = ["RUNGS", "FittedModels", "Grades", "Rung", "on_bins"]
 
 _BLOCK: Final = 8_192
 # How a bundle's outcome is read again, by name of the rung; one's own class may join it.
@@ -58,6 +58,23 @@ class Grades:
     def letters(score: Ints) -> Any:
         """(n,) A for the best quarter of the scale, then B, C and D."""
         return np.array(["D", "C", "B", "A"], dtype=object)[np.clip((score - 1) // 25, 0, 3)]
+
+
+def on_bins(coefficients: Floats, outcome: OutcomeModel, level: Level | None = None) -> Floats:
+    """(..., 2, B) coefficients of an outcome model laid out on its bins, (..., 2, J), with baseline and level.
+
+    Elementwise, so rows cannot disturb rows.
+    """
+    basis = outcome.basis
+    common = outcome.baseline if level is None else outcome.baseline + np.array(level.shift)[:, None]
+    if basis.shape[0] == basis.shape[1] and np.array_equal(basis, np.eye(len(basis))):
+        unspread: Floats = coefficients + common
+        return unspread
+    spread: Floats = coefficients[..., 0, None] * basis[0]
+    for b in range(1, len(basis)):
+        spread = spread + coefficients[..., b, None] * basis[b]
+    found: Floats = spread + common
+    return found
 
 
 @dataclass(frozen=True)
@@ -96,20 +113,8 @@ class FittedModels:
         return found
 
     def on_bins(self, coefficients: Floats) -> Floats:
-        """(..., 2, B) coefficients laid out on the bins, (..., 2, J), with baseline and level.
-
-        Elementwise, so rows cannot disturb rows.
-        """
-        basis = self.outcome.basis
-        common = self.outcome.baseline + np.array(self.level.shift)[:, None]
-        if basis.shape[0] == basis.shape[1] and np.array_equal(basis, np.eye(len(basis))):
-            unspread: Floats = coefficients + common
-            return unspread
-        spread: Floats = coefficients[..., 0, None] * basis[0]
-        for b in range(1, len(basis)):
-            spread = spread + coefficients[..., b, None] * basis[b]
-        found: Floats = spread + common
-        return found
+        """(..., 2, B) coefficients laid out on the bins, (..., 2, J), with baseline and level."""
+        return on_bins(coefficients, self.outcome, self.level)
 
     def log_pace(self, features: FeatureMatrix) -> Floats:
         """(n, 2, J) what the deals' own clocks add to the log hazards."""

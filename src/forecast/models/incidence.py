@@ -104,11 +104,11 @@ class Cells:
         bins: Bins,
         seasons: tuple[Season, Season],
         marks_days: tuple[float, ...] = (),
+        until_days: float = HORIZON_CAP_DAYS,
     ) -> Cells:
-        """One cell per bin until the cap, cut at the marks: coarse, ten times cheaper, good for gradients."""
-        edges = bins.edges_days.copy()
-        edges[-1] = max(edges[-1], HORIZON_CAP_DAYS)
-        edges = np.union1d(edges, marks_days)
+        """One cell per bin until a horizon, cut at the marks: coarse, ten times cheaper, good for gradients."""
+        edges = np.union1d(bins.edges_days[:-1], (*marks_days, until_days))
+        edges = edges[edges <= until_days]
         start = as_of_us / DAY_US
         exposure = np.stack([np.diff(season.until(start + edges)) for season in seasons])
         return cls(edges, bins.of((edges[:-1] + edges[1:]) / 2), exposure)

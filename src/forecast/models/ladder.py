@@ -33,7 +33,7 @@ from forecast.models.cells import StageCells, fit_cells
 from forecast.models.clock import CLOCKS, DealClock, fit_clock
 from forecast.models.encoder import Encoder, fit_encoder
 from forecast.models.fitted import Rung
-from forecast.models.hazard import OutcomeModel, Survival, outcome_log_score
+from forecast.models.hazard import CAUSES, OutcomeModel, Survival, outcome_log_score
 from forecast.models.linear import LinearHazard, choose_knots, fit_linear
 from forecast.models.origins import censored_at
 from forecast.models.season import Season
@@ -91,11 +91,9 @@ class Rows:
         """Number of different deals that closed."""
         return float(len(np.unique(self.landmarks.deal[self.landmarks.cause > 0])))
 
-    @cached_property
-    def has_both_causes(self) -> bool:
-        """Whether any was won and any lost."""
-        cause = self.landmarks.cause
-        return bool((cause == WON).any() and (cause == LOST).any())
+    def has_seen(self, causes: tuple[int, ...]) -> bool:
+        """Whether each of these outcomes came at least once."""
+        return all(bool((self.landmarks.cause == cause).any()) for cause in causes)
 
 
 class OwnRung(Protocol):
@@ -236,6 +234,7 @@ def fit_outcome(
     until_us: int,
     settings: FitSettings,
     *,
+    causes: tuple[int, ...] = (WON, LOST),
     own: tuple[OwnRung, ...] = (),
     tell: Tell | None = None,
 ) -> Outcome:
@@ -244,13 +243,14 @@ def fit_outcome(
     own : more rungs to compare, in this order
     landmarks, features : n rows, cut off at `until_us`
     use : names of the features the field policy lets in
+    causes : outcomes that must have been seen before anything but cells is tried
     """
     say: Tell = tell or (lambda _text, _share: None)
     rows = Rows(landmarks, features)
-    if rows.closed_deals < settings.min_closed_deals or not rows.has_both_causes:
+    if rows.closed_deals < settings.min_closed_deals or not rows.has_seen(causes):
         reason = (
             f"{rows.closed_deals:.0f} closed deals on the landmark grid; "
-            f"the linear rung needs {settings.min_closed_deals}, won and lost"
+            f"the linear rung needs {settings.min_closed_deals}, {' and '.join(CAUSES[c - 1] for c in causes)}"
         )
         cells = _cells(rows, seasons, stages)
         refused = (Rung("aalen-johansen", None, True, reason), Rung("linear", None, False, reason))
@@ -259,8 +259,8 @@ def fit_outcome(
     if settings.use_season:
         seasons = _given_deals(rows, use, seasons, settings)
     say("comparing models on later windows", 0.15)
-    windows = _windows(rows, use, seasons, until_us, settings)
-    choice = _choose(windows, stages, seasons, settings, own, say)
+    windows = _windows(rows, use, seasons, until_us, settings, causes)
+    choice = _choose(windows, use, stages, seasons, settings, own, say)
     if choice.rung == "aalen-johansen":
         return Outcome(_cells(rows, seasons, stages), seasons, DealClock.flat(), choice.ladder)
     say(f"fitting the {choice.rung} model", 0.6)
@@ -310,7 +310,12 @@ def _cells(rows: Rows, seasons: tuple[Season, Season], stages: StageMap) -> Stag
 
 
 def _windows(
-    rows: Rows, use: tuple[str, ...], seasons: tuple[Season, Season], until_us: int, settings: FitSettings
+    rows: Rows,
+    use: tuple[str, ...],
+    seasons: tuple[Season, Season],
+    until_us: int,
+    settings: FitSettings,
+    causes: tuple[int, ...],
 ) -> list[_Window]:
     """The newest window first; fewer than asked for where the data before a window are too few."""
     span_us = until_us - int(rows.landmarks.at_us.min())
@@ -319,7 +324,7 @@ def _windows(
     for number in range(1, settings.windows + 1):
         split_us = until_us - number * step_us
         early = rows.seen_at(split_us)
-        if early.closed_deals < settings.min_closed_deals or not early.has_both_causes:
+        if early.closed_deals < settings.min_closed_deals or not early.has_seen(causes):
             break
         found.append(_Window.of(rows, use, seasons, split_us, split_us + step_us, settings.seed))
     return found
@@ -336,6 +341,7 @@ class _Choice:
 
 def _choose(
     windows: list[_Window],
+    use: tuple[str, ...],
     stages: StageMap,
     seasons: tuple[Season, Season],
     settings: FitSettings,
@@ -356,7 +362,7 @@ def _choose(
         say("comparing models on later windows", 0.15 + 0.15 * number / len(windows))
     # All windows choose together; equal scores go to the stronger shrinkage.
     ridge = max(linear, key=lambda strength: (_total(linear[strength]), strength))
-    clock, clock_scores, clock_reason = _choose_clock(windows, ridge, linear[ridge], settings)
+    clock, clock_scores, clock_reason = _choose_clock(windows, use, ridge, linear[ridge], settings)
     say("comparing models on later windows", 0.4)
     rises, why = _clear_gain(windows, cells, clock_scores)
     reason = f"linear gains {why} over cells; {clock_reason}"
@@ -395,13 +401,20 @@ def _own_score(window: _Window, rung: OwnRung, clock: str, ridge: float) -> Floa
 
 
 def _choose_clock(
-    windows: list[_Window], ridge: float, without: list[Floats], settings: FitSettings
+    windows: list[_Window],
+    use: tuple[str, ...],
+    ridge: float,
+    without: list[Floats],
+    settings: FitSettings,
 ) -> tuple[str, list[Floats], str]:
     """Feature the clock counts ("" for none), scores of the linear rung with it, and why."""
     if not settings.use_clock:
         return "", without, "no clock by the settings"
     best, scores, why = "", without, "no clock of its own helps"
-    for feature in CLOCKS:
+    for feature, group in CLOCKS.items():
+        # What the field policy keeps out of the model must not come in by its clock.
+        if feature not in use or group not in use:
+            continue
         found = []
         for window in windows:
             clock = window.base.clock(feature, ridge)

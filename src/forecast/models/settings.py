@@ -26,6 +26,7 @@ class FitSettings:
     fiscal_year_starts : month (1 to 12) in which the fiscal year, and with it every quarter, begins
     reporting_currency : None takes the currency of the quotas
     exclude_fields : fields to leave out; trust_fields : custom attributes to use although the policy would not
+    exclude_lead_fields, trust_lead_fields : the same for columns of leads
     """
 
     seed: int = 0
@@ -44,6 +45,8 @@ class FitSettings:
     reporting_currency: str | None = None
     exclude_fields: tuple[str, ...] = ()
     trust_fields: tuple[str, ...] = ()
+    exclude_lead_fields: tuple[str, ...] = ()
+    trust_lead_fields: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """All settings as plain values."""

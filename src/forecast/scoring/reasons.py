@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from forecast.arrays import Floats, Ints
 from forecast.features import FeatureMatrix, Phrasebook, label, spec_of
-from forecast.models import Cells, FittedModels
+from forecast.models import Cells, FittedModels, LeadModels
 
 __all__ = ["Chances", "Explainer"]
 
@@ -28,30 +28,30 @@ _NODE_WEIGHTS: Final = 0.5 * _POINT_WEIGHTS
 
 
 class Chances(NamedTuple):
-    """What is explained of n deals.
+    """What is explained of n deals or leads.
 
-    won : (n,) win probabilities
+    won : (n,) win probabilities; of leads, chances of being converted
     in_period : (n,) chances of being won inside the period; only read if there is one
-    amount_if_won : (n,) in the reporting currency, NaN if unknown
+    amount_if_won : (n,) in the reporting currency, NaN if unknown; None where there is no amount, as for leads
     """
 
     won: Floats
-    in_period: Floats
-    amount_if_won: Floats
+    in_period: Floats | None = None
+    amount_if_won: Floats | None = None
 
 
 class Explainer:
     """Explains scores of one as-of moment in one language.
 
     models : what made the scores
-    cells : the time axis they were made on
+    cells : the time axis they were made on, until the horizon of the chance explained
     span_days : start and end of the period asked about, in days after the as-of moment
     reference_won, reference_in_period : the chances of the average training row, from which effects count
     """
 
     def __init__(
         self,
-        models: FittedModels,
+        models: FittedModels | LeadModels,
         as_of_us: int,
         cells: Cells,
         *,
@@ -68,7 +68,7 @@ class Explainer:
         # The path needs only the shape of the gradient: one cell per bin, the season averaged inside.
         bins, seasons = models.outcome.bins, models.seasons
         span = None if span_days is None else (max(span_days[0], 0.0), span_days[1])
-        self._coarse = Cells.by_bin(as_of_us, bins, seasons, span or ())
+        self._coarse = Cells.by_bin(as_of_us, bins, seasons, span or (), float(cells.edges_days[-1]))
         self._period_cells: NDArray[np.bool_] | None = None
         reference = cells.curves(models.on_bins(models.outcome.reference[None]))
         self.reference_won = float(reference.won[0, -1])
@@ -94,7 +94,7 @@ class Explainer:
         hazards = self._on_bins(along.reshape(-1, *reference.shape)) + paces.reshape(-1, *log_pace.shape[1:])
         parts = contributions, log_pace
         ever = self._shared(hazards, None, parts, chances.won - self.reference_won)
-        if self._period_cells is None:
+        if self._period_cells is None or chances.in_period is None:
             return ever, None
         difference = chances.in_period - self.reference_in_period
         return ever, self._shared(hazards, self._period_cells, parts, difference)
@@ -143,16 +143,14 @@ class Explainer:
         most = min(most, ever.shape[1])
         order = np.argsort(-np.abs(ever), axis=1, kind="stable")[:, :most]
         effect = np.take_along_axis(ever, order, axis=1)
-        parts = [
-            self._what(order),
-            _written(effect, 6),
-            self._said(features, order),
-            _written(effect * chances.amount_if_won[:, None], 2),
-        ]
+        pattern, parts = "%s%s%s", [self._what(order), _written(effect, 6), self._said(features, order)]
+        if chances.amount_if_won is not None:
+            pattern += ', "bookings_effect": %s'
+            parts.append(_written(effect * chances.amount_if_won[:, None], 2))
         if period is not None:
+            pattern += ', "period_effect": %s'
             parts.append(_written(np.take_along_axis(period, order, axis=1), 6))
-        names = ("", "", "", ', "bookings_effect": ', ', "period_effect": ')[: len(parts)]
-        pattern = "".join(f"{name}%s" for name in names) + "}"
+        pattern += "}"
         reasons = [pattern % cell for cell in zip(*parts, strict=True)]
         return [f"[{', '.join(reasons[at : at + most])}]" for at in range(0, len(reasons), most)]
 

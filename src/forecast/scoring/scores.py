@@ -22,6 +22,7 @@ from forecast.scoring.reasons import Chances, Explainer
 __all__ = [
     "HORIZONS_DAYS",
     "SCORE_COLUMNS",
+    "column_of",
     "marks_and_span",
     "score_arrays",
     "score_columns",
@@ -77,7 +78,7 @@ def score_deals(
 ) -> pd.DataFrame:
     """Score given open deals; see `score_open_deals`."""
     arrays = score_arrays(history, bundle, deal, as_of, period=period, reasons=reasons, locale=locale)
-    return pd.DataFrame({name: _column(name, values) for name, values in arrays.items()})
+    return pd.DataFrame({name: column_of(name, values) for name, values in arrays.items()})
 
 
 def score_arrays(
@@ -187,7 +188,7 @@ def marks_and_span(as_of: pd.Timestamp, period: Period | None) -> tuple[Floats, 
     return np.array([*marks, max(span[0], 0.0), span[1]]), span
 
 
-def _column(name: str, values: Any) -> Any:
+def column_of(name: str, values: Any) -> Any:
     """A column of the frame from its plain array."""
     if name == "as_of":
         return pd.Series(values, dtype="int64").astype("datetime64[us, UTC]")

@@ -22,6 +22,7 @@ from forecast.simulator.writing import Activities, Written
 __all__ = ["Log", "as_dates", "as_texts", "assemble", "make_log"]
 
 _PIPELINE: Final = "sales"
+_DISQUALIFIED: Final = ("no budget", "no answer", "not our market")
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,7 @@ def assemble(
     source = np.array(process.SOURCES, object)
     industry = np.array(process.INDUSTRIES, object)
     values = np.array([*map(float, process.BANT_VALUES), np.nan])
+    reasons = np.array(_DISQUALIFIED, object)
 
     deals = pd.DataFrame(
         {
@@ -189,6 +191,8 @@ def assemble(
             "converted_at": _moments(leads.converted_us),
             "deal_id": _or_none(leads.deal >= 0, deal_id[leads.deal]),
             "disqualified_at": _moments(leads.disqualified_us),
+            # Filled by ruling out and by nothing else: what the field policy has to find out.
+            "disqualified_reason": _or_none(leads.reason >= 0, reasons[leads.reason]),
         }
     )
     kinds = np.array(process.ACTIVITY_KINDS, object)
@@ -197,17 +201,16 @@ def assemble(
     none = np.full(int(early.sum()), None, object), np.full(int(of_lead.sum()), None, object)
     at_us = np.concatenate([done.moment_us[early], leads.activity_us[of_lead]])
     order = np.argsort(at_us, kind="stable")
-    first_calls = np.where(leads.activity_us[of_lead] // 1_000_000 % 2 == 0, "call", "email").astype(object)
     activities = pd.DataFrame(
         {
             "deal_id": np.concatenate([deal_id[done.deal[early]], none[1]])[order],
             "lead_id": np.concatenate([none[0], lead_id[leads.activity_lead[of_lead]]])[order],
             "occurred_at": _moments(at_us[order]),
-            "kind": np.concatenate([kinds[done.kind[early]], first_calls])[order],
+            "kind": kinds[np.concatenate([done.kind[early], leads.activity_kind[of_lead]])][order],
             "direction": np.concatenate(
                 [
                     np.array(["out", "in", None], object)[done.direction[early]],
-                    np.full(len(none[1]), "out", object),
+                    np.where(leads.activity_inbound[of_lead], "in", "out").astype(object),
                 ]
             )[order],
         }

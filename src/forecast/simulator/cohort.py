@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,10 @@ from forecast.simulator import process
 from forecast.simulator.calendar import Clock
 from forecast.simulator.company import TEAMS, Company, rate_at
 
-__all__ = ["Cohort", "Customers", "follow_on", "make_customers", "new_business"]
+__all__ = ["GROWTH_PER_YEAR", "Cohort", "Customers", "draw", "follow_on", "make_customers", "new_business"]
+
+# Business grows by a seventh a year.
+GROWTH_PER_YEAR: Final = 0.14
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ def effects(cohort: Cohort, customers: Customers, company: Company) -> Effects:
     )
 
 
-def _draw(shares: Floats, rng: np.random.Generator) -> Ints:
+def draw(shares: Floats, rng: np.random.Generator) -> Ints:
     """One category for each row of probabilities (n, k)."""
     edges = np.cumsum(shares, axis=1)
     drawn = (rng.random(len(shares))[:, None] > edges).sum(axis=1)
@@ -125,7 +129,7 @@ def new_business(
 ) -> Cohort:
     """`n` deals won by looking for them, in the order of creation; business grows by a seventh a year."""
     total = office.elapsed(np.array([end_us]))[0]
-    growth = 0.14 * total / 365.25
+    growth = GROWTH_PER_YEAR * total / 365.25
     share = np.sort(rng.random(n))
     # Inverse of the distribution with density proportional to exp(growth * x) on [0, 1].
     position = np.log1p(share * np.expm1(growth)) / growth
@@ -145,8 +149,8 @@ def new_business(
         seller=company.assign(customers.team[account], created_us, rng),
         amount=_amounts(customers, account, np.ones(n), rng),
         rate=rate_at(rates, customers.dollars[account], created_us),
-        first_stage=_draw(process.FIRST_STAGE[np.zeros(n, np.int64)], rng),
-        quality=_draw(process.QUALITY_BY_SOURCE[source], rng),
+        first_stage=draw(process.FIRST_STAGE[np.zeros(n, np.int64)], rng),
+        quality=draw(process.QUALITY_BY_SOURCE[source], rng),
     )
 
 
@@ -188,8 +192,8 @@ def follow_on(
             seller=np.where(company.employed(parent.seller, created_us), parent.seller, heir),
             amount=np.maximum(500.0, np.round(parent.amount * np.exp(scale[chosen]) / 100) * 100),
             rate=rate_at(rates, customers.dollars[parent.account], created_us),
-            first_stage=_draw(process.FIRST_STAGE[np.full(n, motion)], rng),
-            quality=_draw(process.QUALITY_BY_SOURCE[source], rng),
+            first_stage=draw(process.FIRST_STAGE[np.full(n, motion)], rng),
+            quality=draw(process.QUALITY_BY_SOURCE[source], rng),
         )
         parts.append(cohort.take(kept))
     return Cohort.concat(parts)

@@ -19,6 +19,7 @@ from forecast.simulator.calendar import Calendar, make_calendar, quarter_of
 from forecast.simulator.cohort import Cohort, Customers, effects, follow_on, make_customers, new_business
 from forecast.simulator.company import Company, make_company, make_rates, rate_at
 from forecast.simulator.evidence import Points
+from forecast.simulator.lead_truth import LeadTruth
 from forecast.simulator.leads import make_leads
 from forecast.simulator.paths import Paths, walk
 from forecast.simulator.quotas import make_quotas
@@ -42,6 +43,7 @@ class Simulation:
     _truth: Truth
     _customers: Customers
     _rates: pd.DataFrame
+    _lead_truth: LeadTruth
 
     @cached_property
     def _position(self) -> pd.Index[Any]:
@@ -108,6 +110,30 @@ class Simulation:
         stage, _ = self._truth.stage_at(deal, np.full(len(deal), as_of_us(as_of)))
         return self._position.to_numpy()[(stage >= 0) & (stage < process.OPEN_STAGES)]
 
+    def open_leads(self, as_of: pd.Timestamp) -> Texts:
+        """Ids of the leads open at `as_of`, in the order of the leads table."""
+        lead_ids = self.tables.leads["lead_id"].to_numpy(object)
+        every = np.arange(len(lead_ids))
+        return lead_ids[self._lead_truth.is_open(every, np.full(len(every), as_of_us(as_of)))]
+
+    def lead_truth_within(
+        self,
+        lead_ids: Sequence[str] | Texts | pd.Series[str],
+        as_of: pd.Timestamp | Sequence[pd.Timestamp] | pd.DatetimeIndex,
+        horizons_days: Sequence[float] | Floats,
+    ) -> Floats:
+        """P(lead converted within each of H horizons | everything recorded before as_of), exactly: (n, H).
+
+        NaN for a lead that is not open at as_of. Leads feel no shared shocks. UsageError for an unknown lead,
+        or moments the simulator's calendar does not know.
+        """
+        lead = _places(pd.Index(self.tables.leads["lead_id"]), lead_ids, "lead")
+        as_of_each = np.broadcast_to(_moments_us(as_of), lead.shape)
+        ahead_us = np.round(np.asarray(horizons_days, np.float64) * DAY_US).astype(np.int64)
+        until = as_of_each[:, None] + ahead_us
+        self._check_span(as_of_each, until)
+        return self._lead_truth.converted(lead, as_of_each, until)
+
     def expected_bookings(self, as_of: pd.Timestamp, period: Period) -> pd.DataFrame:
         """What the deals open at `as_of` will book in `period`, truly expected, in reporting currency.
 
@@ -134,17 +160,17 @@ class Simulation:
         )
 
     def _deals(self, deal_ids: Sequence[str] | Texts | pd.Series[str]) -> Ints:
-        deal = self._position.get_indexer(pd.Index(np.asarray(deal_ids, object)))
-        if (deal < 0).any():
-            missing = np.asarray(deal_ids, object)[deal < 0][0]
-            raise UsageError(f"deal {missing!r} is not in this simulation", code="unknown_deal")
-        return deal.astype(np.int64)
+        return _places(self._position, deal_ids, "deal")
 
     def _ask(self, deal: Ints, as_of: Ints, until: Ints, shocks: str) -> Floats:
         if shocks not in ("mean", "realised"):
             raise UsageError(
                 f"shocks {shocks!r} is unknown; expected 'mean' or 'realised'", code="bad_shocks"
             )
+        self._check_span(as_of, until)
+        return self._truth.win_probability(deal, as_of, until, realised=shocks == "realised")
+
+    def _check_span(self, as_of: Ints, until: Ints) -> None:
         if (as_of > as_of_us(self.until)).any():
             raise UsageError(f"as_of lies after the end of the data, {self.until:%Y-%m-%d}", code="bad_as_of")
         limit_us = as_of_us(self.until) + _BEYOND_DAYS * DAY_US
@@ -153,7 +179,15 @@ class Simulation:
                 f"until lies beyond the simulator's calendar, which ends {to_timestamp(limit_us):%Y-%m-%d}",
                 code="bad_until",
             )
-        return self._truth.win_probability(deal, as_of, until, realised=shocks == "realised")
+
+
+def _places(position: pd.Index[Any], ids: Sequence[str] | Texts | pd.Series[str], what: str) -> Ints:
+    """Rows of ids in their table; UsageError names the first unknown one."""
+    asked = np.asarray(ids, object)
+    found = position.get_indexer(pd.Index(asked))
+    if (found < 0).any():
+        raise UsageError(f"{what} {asked[found < 0][0]!r} is not in this simulation", code=f"unknown_{what}")
+    return found.astype(np.int64)
 
 
 def _moments_us(moments: Any) -> Ints:
@@ -190,7 +224,7 @@ def simulate(
         )
     start_us, end_us = as_of_us(begin), as_of_us(end)
     # One stream of random numbers for each part: changing one leaves the others as they were.
-    rng = [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(12)]
+    rng = [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(13)]
 
     calendar, expected = _calendars(begin, end, drift_per_year, rng[0])
     company = make_company(deals, start_us, end_us, rng[1])
@@ -224,7 +258,7 @@ def simulate(
     }
     last = rng[11]
     log = make_log(cohort, paths, _onboarding(paths, last), fields, owner, company, end_us)
-    leads = make_leads(cohort, customers, company, clock, start_us, end_us, last)
+    leads = make_leads(cohort, customers, company, clock, end_us, rng[12])
     quotas = make_quotas(
         company, *_bookings(cohort, customers, company, paths, amounts, owner, rates, begin, end), last
     )
@@ -239,7 +273,7 @@ def simulate(
         calendar=calendar,
         expected=expected,
     )
-    return Simulation(Tables.from_frames(**frames), end, truth, customers, rates)
+    return Simulation(Tables.from_frames(**frames), end, truth, customers, rates, LeadTruth(leads, clock))
 
 
 def _calendars(
