@@ -172,7 +172,7 @@ def seasons_of(history: History, until_us: int, first_month: int) -> tuple[Seaso
         return Season.flat(), Season.flat()
     before = np.where(np.concatenate(([True], deal[1:] != deal[:-1])), -1, np.concatenate(([-1], kind[:-1])))
     day = at_us // DAY_US
-    first, last = int(day.min()), int(until_us // DAY_US)
+    first, last = int(day.min()), int((until_us - 1) // DAY_US)  # the as-of day itself has not begun
     days = np.arange(first, last + 1)
     opened = np.bincount(day[(kind == OPEN) & (before != OPEN)] - first, minlength=len(days))
     closed = np.bincount(day[(kind != OPEN) & (before == OPEN)] - first, minlength=len(days))

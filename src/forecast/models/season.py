@@ -24,18 +24,21 @@ __all__ = ["COLUMNS", "Season", "calendar_columns", "fit_season"]
 
 _QUARTER_END: Final = (1, 2, 4, 7, 14, 28)  # buckets of days left: 1 is the last day of the quarter
 _MONTH_END: Final = (1, 2, 4)
+_MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 COLUMNS: Final = (
     *(f"quarter_end_{days}d" for days in _QUARTER_END),
     "quarter_start_7d",
     "month_2_of_quarter",
     "month_3_of_quarter",
+    *_MONTHS,
     *(f"month_end_{days}d" for days in _MONTH_END),
     *_WEEKDAYS,
 )
 # Groups of columns enter one by one: a quarter-end spike says nothing about weekdays.
 _GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "month of quarter": ("month_2_of_quarter", "month_3_of_quarter"),
+    "month of the year": _MONTHS,
     "edges of the quarter": (*(f"quarter_end_{days}d" for days in _QUARTER_END), "quarter_start_7d"),
     "end of the month": tuple(f"month_end_{days}d" for days in _MONTH_END),
     "weekday": _WEEKDAYS,
@@ -65,6 +68,7 @@ def calendar_columns(day: Ints, first_month: int = 1) -> NDArray[np.float64]:
         into_quarter < 7,
         month_number - quarter == 1,
         month_number - quarter == 2,
+        *(month_number % 12 == number for number in range(12)),
         *_buckets(left_in_month, _MONTH_END),
         *(weekday == number for number in range(7)),
     ]
@@ -182,10 +186,12 @@ def fit_season(day: Ints, at_risk: Floats, closed: Floats, first_month: int = 1)
         trial = _poisson_effects(calendar[early], at_risk[early], closed[early], quarter[early], columns)
         return _gain(Season(trial, first_month), day[late], at_risk[late], closed[late], quarter[late])
 
+    # One year alone cannot tell August from a slow summer: months need a second one to agree.
+    offered = [name for name in _GROUPS if name != "month of the year" or _every_month_twice(day)]
     chosen: tuple[str, ...] = ()
     best = 0.0
-    while len(chosen) < len(_GROUPS):
-        found = {name: gain((*chosen, name)) for name in _GROUPS if name not in chosen}
+    while len(chosen) < len(offered):
+        found = {name: gain((*chosen, name)) for name in offered if name not in chosen}
         name = max(found, key=lambda key: found[key])
         if found[name] <= best:
             break
@@ -193,6 +199,12 @@ def fit_season(day: Ints, at_risk: Floats, closed: Floats, first_month: int = 1)
     if not chosen:
         return Season.flat()
     return Season(_poisson_effects(calendar, at_risk, closed, quarter, _columns_of(chosen)), first_month)
+
+
+def _every_month_twice(day: Ints) -> bool:
+    """Whether every month of the year has days in at least two years."""
+    months = np.unique(_month(day))
+    return bool((np.bincount(months % 12, minlength=12) >= 2).all())
 
 
 def _columns_of(groups: tuple[str, ...]) -> Ints:
