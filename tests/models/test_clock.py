@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -36,14 +37,19 @@ def expiring(rows: int, seed: int) -> tuple[np.ndarray, Landmarks]:
     return age, Landmarks(np.arange(rows), np.full(rows, START_US), when, cause, np.ones(rows))
 
 
-def average_hazard(paced: Survival) -> np.ndarray:
-    """(n, 2, J) one hazard for all rows and bins, the crudest model there is."""
-    found = np.full((len(paced.bin), 2, len(BINS)), -20.0)
-    for k in range(2):
-        events = (paced.cause == k + 1).sum()
-        if events:
-            found[:, k] = np.log(events / paced.exposure[k].sum())
-    return found
+def average_hazard(features: FeatureMatrix, survival: Survival) -> Callable[[DealClock], np.ndarray]:
+    """Beside a clock: (n, 2, J) one hazard for all rows and bins, the crudest model there is."""
+
+    def log_hazard(clock: DealClock) -> np.ndarray:
+        paced = survival.paced(clock.log_pace(features, BINS))
+        found = np.full((len(paced.bin), 2, len(BINS)), -20.0)
+        for k in range(2):
+            events = (paced.cause == k + 1).sum()
+            if events:
+                found[:, k] = np.log(events / paced.exposure[k].sum())
+        return found
+
+    return log_hazard
 
 
 def test_an_expiry_at_a_fixed_age_is_found(sample_history: History) -> None:
@@ -51,7 +57,13 @@ def test_an_expiry_at_a_fixed_age_is_found(sample_history: History) -> None:
     features = matrix(sample_history, age, np.zeros(len(age)))
     survival = Survival.of(landmarks, BINS, FLAT)
     clock = fit_clock(
-        "age_days", features, survival, landmarks.duration_days, BINS, average_hazard, looks=1.0
+        "age_days",
+        features,
+        survival,
+        landmarks.duration_days,
+        BINS,
+        average_hazard(features, survival),
+        looks=1.0,
     )
     middle = (clock.edges_days[:-1] + clock.edges_days[1:]) / 2
     inside = (middle > 60) & (middle < 66)
@@ -69,7 +81,9 @@ def test_nothing_but_chance_gives_a_clock_near_one(sample_history: History) -> N
     landmarks = Landmarks(np.arange(rows), np.full(rows, START_US), when, cause, np.ones(rows))
     features = matrix(sample_history, rng.uniform(0, 100, rows), np.zeros(rows))
     survival = Survival.of(landmarks, BINS, FLAT)
-    clock = fit_clock("age_days", features, survival, when, BINS, average_hazard, looks=1.0)
+    clock = fit_clock(
+        "age_days", features, survival, when, BINS, average_hazard(features, survival), looks=1.0
+    )
     assert np.abs(np.log(clock.pace[:, 0])).max() < 0.3
 
 
@@ -107,7 +121,13 @@ def test_few_closings_give_no_clock(sample_history: History) -> None:
     features = matrix(sample_history, age, np.zeros(len(age)))
     survival = Survival.of(landmarks, BINS, FLAT)
     clock = fit_clock(
-        "age_days", features, survival, landmarks.duration_days, BINS, average_hazard, looks=1.0
+        "age_days",
+        features,
+        survival,
+        landmarks.duration_days,
+        BINS,
+        average_hazard(features, survival),
+        looks=1.0,
     )
     assert clock.is_flat
 

@@ -128,14 +128,14 @@ def fit_clock(
     survival: Survival,
     duration_days: Floats,
     bins: Bins,
-    log_hazard: Callable[[Survival], Floats],
+    log_hazard: Callable[[DealClock], Floats],
     *,
     looks: float,
 ) -> DealClock:
     """Estimate a clock in turn with the rest of the model.
 
     features, survival, duration_days : the same n landmarks; the exposure without any clock
-    log_hazard : (n, 2, J) of a model fitted to the landmarks, given their exposure with a clock
+    log_hazard : (n, 2, J) of a model fitted to the landmarks beside a clock, itself without it
     looks : landmarks that tell of the same closing; it counts once
     """
     now = np.nan_to_num(features[feature])
@@ -143,20 +143,21 @@ def fit_clock(
     own_end = now + duration_days
     edges = _edges(own_end[closed])
     groups = tuple(text for text in features.texts(CLOCKS[feature]) if text)
-    clock = DealClock(feature, edges, groups, np.ones((2, 1 + len(groups), len(edges) - 1)))
     if len(edges) < 3:
         return DealClock.flat()
-    group = clock._group(features)
+    shape = (1 + len(groups), len(edges) - 1)
+    clock = DealClock.flat()
+    pace = np.ones((2, *shape))
+    group = DealClock(feature, edges, groups, pace)._group(features)
     middle = np.minimum(bins.centres_days, np.maximum(duration_days[:, None], 0.5))
     band = np.clip(np.searchsorted(edges, now[:, None] + middle, side="right") - 1, 0, len(edges) - 2)
     end_band = np.clip(np.searchsorted(edges, own_end, side="right") - 1, 0, len(edges) - 2)
-    shape = (1 + len(groups), len(edges) - 1)
     cell = group[:, None] * shape[1] + band
     for _ in range(_PASSES):
         log_pace = clock.log_pace(features, bins)
         paced = survival.paced(log_pace)
-        expected_rate = np.exp(np.minimum(log_hazard(paced), 10.0))
-        pace = clock.pace.copy()
+        expected_rate = np.exp(np.minimum(log_hazard(clock), 10.0))
+        pace = pace.copy()
         for k in range(2):
             expected = paced.exposure[k] * expected_rate[:, k] * (survival.weight / looks)[:, None]
             came = (survival.cause == k + 1) * survival.weight / looks

@@ -16,7 +16,7 @@ of 10 January, won on 20 March, is scored in the window of 1 January by models t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Final, Protocol
@@ -147,6 +147,8 @@ class _Base:
     encoder: Encoder
     design: Floats
     knots_days: Floats
+    fitted: dict[tuple[float, str, bytes], LinearHazard] = field(default_factory=dict)
+    clocks: dict[str, DealClock] = field(default_factory=dict)
 
     @classmethod
     def of(cls, rows: Rows, use: tuple[str, ...], seasons: tuple[Season, Season]) -> _Base:
@@ -164,28 +166,38 @@ class _Base:
         )
 
     def linear(self, ridge: float, clock: DealClock) -> LinearHazard:
-        paced = self.survival.paced(clock.log_pace(self.rows.features, self.bins))
-        return self.linear_on(paced, ridge)
+        """Fitted once for each ridge and clock: choices come back to the same ones."""
+        key = ridge, clock.feature, clock.pace.tobytes()
+        if key not in self.fitted:
+            paced = self.survival.paced(clock.log_pace(self.rows.features, self.bins))
+            self.fitted[key] = self.linear_on(paced, ridge)
+        return self.fitted[key]
 
     def linear_on(self, paced: Survival, ridge: float) -> LinearHazard:
         return fit_linear(self.design, paced, self.bins, self.encoder, self.knots_days, ridge)
 
     def clock(self, feature: str, ridge: float) -> DealClock:
-        def log_hazard(paced: Survival) -> Floats:
-            model = self.linear_on(paced, ridge)
+        """Fitted once for each feature, too."""
+        if not feature:
+            return DealClock.flat()
+
+        def log_hazard(clock: DealClock) -> Floats:
+            model = self.linear(ridge, clock)
             found: Floats = model.from_design(self.design) @ model.basis + model.baseline
             return found
 
-        marks = self.rows.landmarks
-        return fit_clock(
-            feature,
-            self.rows.features,
-            self.survival,
-            marks.duration_days,
-            self.bins,
-            log_hazard,
-            looks=looks_per_closing(marks),
-        )
+        if feature not in self.clocks:
+            marks = self.rows.landmarks
+            self.clocks[feature] = fit_clock(
+                feature,
+                self.rows.features,
+                self.survival,
+                marks.duration_days,
+                self.bins,
+                log_hazard,
+                looks=looks_per_closing(marks),
+            )
+        return self.clocks[feature]
 
 
 @dataclass(frozen=True)
@@ -289,7 +301,7 @@ def _given_deals(
     some = rows.sample(_SEASON_ROWS, settings.seed)
     for _ in range(_SEASON_PASSES):
         base = _Base.of(some, use, seasons)
-        model = base.linear_on(base.survival, float(np.median(settings.ridge_grid)))
+        model = base.linear(float(np.median(settings.ridge_grid)), DealClock.flat())
         log_hazard = model.from_design(base.design) @ model.basis + model.baseline
         seasons = season_given_deals(
             some.landmarks,
@@ -395,7 +407,7 @@ def _choose(
 
 def _own_score(window: _Window, rung: OwnRung, clock: str, ridge: float) -> Floats:
     base = window.base
-    own = base.clock(clock, ridge) if clock else DealClock.flat()
+    own = base.clock(clock, ridge)
     model = rung.fit(base.rows, base.survival.paced(own.log_pace(base.rows.features, base.bins)), base.bins)
     return window.score(_on_bins(model, window.late.features) + window.pace(own))
 
@@ -443,7 +455,7 @@ def _choose_rounds(
     staged: list[list[Floats]] = []
     for number, window in enumerate(windows, start=1):
         base = window.base
-        own = base.clock(clock, ridge) if clock else DealClock.flat()
+        own = base.clock(clock, ridge)
         model = base.linear(ridge, own)
         grown = _grow(window, model, own, grid[-1], settings)
         log_hazard = _on_bins(model, window.late.features) + window.pace(own)

@@ -35,6 +35,7 @@ _SHAPE_RIDGE: Final = 4.0  # deviations over time are shrunk this much more than
 _INTERCEPT_RIDGE: Final = 1e-3  # next to nothing: keeps a hat without a single event finite
 _BLOCK: Final = 32  # rows of one matrix product, see `_rowwise_product`
 _CURVATURE_ROWS: Final = 5_000  # enough for a good direction, see `_Cause.solve`
+_FIRST_CURVATURE_ROWS: Final = 1_500  # where nothing is known yet, less will do
 _MEMORY: Final = 12  # steps the optimiser remembers
 _PASSES: Final = 2  # in turn with the baseline; a third changes no digit
 _ENOUGH: Final = 2e-3  # a gain of this much log-likelihood changes no digit anybody reads
@@ -154,14 +155,15 @@ def fit_linear(
     """
     basis = hats(knots_days, bins.centres_days)
     scattered = np.argsort(np.sin(np.arange(len(design)) * 12.9898))  # no order, and the same on every run
-    some = np.sort(scattered[:_CURVATURE_ROWS])
+    some, fewer = np.sort(scattered[:_CURVATURE_ROWS]), np.sort(scattered[:_FIRST_CURVATURE_ROWS])
     thetas, curvatures = [], []
     for k in range(2):
         total = max(float(survival.weight[survival.cause == k + 1].sum()), 0.5)
         theta = np.zeros((design.shape[1] + 1, len(knots_days)))
         theta[0] = np.log(total / float(survival.exposure[k].sum(axis=1) @ survival.weight))
         few = _Cause.of(design, survival, k, basis, ridge, some)
-        theta = few.solve(theta, few.curvature(theta), steps=6)
+        first = _Cause.of(design, survival, k, basis, ridge, fewer).curvature(theta)
+        theta = few.solve(theta, first, steps=8)
         thetas.append(theta)
         curvatures.append(few.curvature(theta))
     baseline = np.zeros((2, len(bins)))
