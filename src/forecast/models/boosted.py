@@ -176,7 +176,6 @@ class Boosting:
 def grow(
     linear: LinearHazard,
     features: FeatureMatrix,
-    design: Floats,
     survival: Survival,
     *,
     rounds: tuple[int, int],
@@ -185,8 +184,8 @@ def grow(
     """Boost both causes on the margin of a linear stage.
 
     rounds : of trees, for won and for lost
-    features, design, survival : the same n landmarks as features, encoded, and on the time axis (season and
-        clock already in the exposure)
+    features, survival : the same n landmarks as features and on the time axis, season and clock already in
+        the exposure
     """
     import lightgbm
 
@@ -200,7 +199,7 @@ def grow(
         categorical_feature=categories,
         params=settings,
     ).construct()
-    margin = linear.from_design(design)
+    margin = linear.coefficients(features)
     boosters: list[Any] = []
     for k in range(2):
         if not rounds[k]:
@@ -216,17 +215,15 @@ def grow(
 def fit_boosted(
     linear: LinearHazard,
     features: FeatureMatrix,
-    design: Floats,
     survival: Survival,
     *,
     rounds: tuple[int, int],
     seed: int,
 ) -> BoostedHazard:
     """A linear stage with so many rounds of trees on top; see `grow`."""
-    grown = grow(linear, features, design, survival, rounds=rounds, seed=seed)
+    grown = grow(linear, features, survival, rounds=rounds, seed=seed)
     draft = BoostedHazard(linear, grown.forest(), linear.baseline)
-    trees = draft.forest.predict(_columns(linear.encoder, features)).reshape(len(features), 2, -1)
-    log_hazard = (linear.from_design(design) + trees) @ linear.basis + linear.baseline
+    log_hazard = draft.coefficients(features) @ linear.basis + linear.baseline
     return replace(draft, baseline=linear.baseline + baseline_of(survival, log_hazard))
 
 

@@ -49,6 +49,7 @@ _FEW_ROWS: Final = 3_000  # with fewer landmarks the linear rung does not bend
 _LINEAR_ROWS: Final = (
     12_000  # of a window: enough to tell one strength of shrinkage, or one clock, from another
 )
+_FINAL_LINEAR_ROWS: Final = 200_000
 _SEASON_ROWS: Final = 40_000
 _SEASON_PASSES: Final = 2
 _CLOCK_ROWS: Final = 40_000  # from which the final clock is learnt
@@ -276,22 +277,29 @@ def fit_outcome(
     if choice.rung == "aalen-johansen":
         return Outcome(_cells(rows, seasons, stages), seasons, DealClock.flat(), choice.ladder)
     say(f"fitting the {choice.rung} model", 0.6)
-    base = _Base.of(rows, use, seasons)
-    clock = DealClock.flat()
-    if choice.clock:
-        clock = _Base.of(rows.sample(_CLOCK_ROWS, settings.seed), use, seasons).clock(
-            choice.clock, choice.ridge
-        )
-    paced = base.survival.paced(clock.log_pace(features, base.bins))
+    # Beyond so many rows the linear stage gains nothing; trees do.
+    base = _Base.of(rows.sample(_FINAL_LINEAR_ROWS, settings.seed), use, seasons)
+    clock = _Base.of(rows.sample(_CLOCK_ROWS, settings.seed), use, seasons).clock(choice.clock, choice.ridge)
     for rung in own:
         if rung.name == choice.rung:
-            return Outcome(rung.fit(rows, paced, base.bins), seasons, clock, choice.ladder)
-    linear = base.linear_on(paced, choice.ridge)
+            return Outcome(
+                rung.fit(rows, _paced(rows, seasons, clock, base.bins), base.bins),
+                seasons,
+                clock,
+                choice.ladder,
+            )
+    linear = base.linear(choice.ridge, clock)
     if choice.rung == "linear":
         return Outcome(linear, seasons, clock, choice.ladder)
     say("growing trees", 0.7)
-    boosted = fit_boosted(linear, features, base.design, paced, rounds=choice.rounds, seed=settings.seed)
+    paced = _paced(rows, seasons, clock, base.bins)
+    boosted = fit_boosted(linear, features, paced, rounds=choice.rounds, seed=settings.seed)
     return Outcome(boosted, seasons, clock, choice.ladder)
+
+
+def _paced(rows: Rows, seasons: tuple[Season, Season], clock: DealClock, bins: Bins) -> Survival:
+    """Rows on the time axis, with season and the deals' own clocks."""
+    return Survival.of(rows.landmarks, bins, seasons).paced(clock.log_pace(rows.features, bins))
 
 
 def _given_deals(
@@ -488,10 +496,8 @@ def _grow(
 ) -> Boosting:
     """Trees on more of the early rows than the linear stage was compared on."""
     rows = window.early.sample(_BOOSTED_ROWS, settings.seed + 1)
-    survival = Survival.of(rows.landmarks, model.bins, window.base.seasons)
-    paced = survival.paced(clock.log_pace(rows.features, model.bins))
-    design = model.encoder.encode(rows.features)
-    return grow(model, rows.features, design, paced, rounds=(rounds, rounds), seed=settings.seed)
+    paced = _paced(rows, window.base.seasons, clock, model.bins)
+    return grow(model, rows.features, paced, rounds=(rounds, rounds), seed=settings.seed)
 
 
 def _on_bins(model: OutcomeModel, features: FeatureMatrix) -> Floats:

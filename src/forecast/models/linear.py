@@ -34,6 +34,7 @@ _KNOTS_AT: Final = (0.04, 0.35, 0.65, 0.96)
 _SHAPE_RIDGE: Final = 4.0  # deviations over time are shrunk this much more than the common effect
 _INTERCEPT_RIDGE: Final = 1e-3  # next to nothing: keeps a hat without a single event finite
 _BLOCK: Final = 32  # rows of one matrix product, see `_rowwise_product`
+_ENCODED: Final = 32_768  # rows encoded at a time, a multiple of `_BLOCK`
 _CURVATURE_ROWS: Final = 5_000  # enough for a good direction, see `_Cause.solve`
 _FIRST_CURVATURE_ROWS: Final = 1_500  # where nothing is known yet, less will do
 _MEMORY: Final = 12  # steps the optimiser remembers
@@ -78,7 +79,11 @@ class LinearHazard:
 
     def coefficients(self, features: FeatureMatrix) -> Floats:
         """(n, 2, 4) coefficients of each row."""
-        return self.from_design(self.encoder.encode(features))
+        found = np.empty((len(features), 2, self.intercept.shape[1]))
+        for start in range(0, len(features), _ENCODED):  # a million encoded rows would be a gigabyte
+            rows = slice(start, start + _ENCODED)
+            found[rows] = self.from_design(self.encoder.encode(features.take(rows)))
+        return found
 
     def from_design(self, design: Floats) -> Floats:
         """(n, 2, 4) from an encoded (n, P) design."""
