@@ -19,7 +19,7 @@ from forecast.models.cells import StageCells
 from forecast.models.fitted import FittedModels, Grades
 from forecast.models.hazard import Survival
 from forecast.models.incidence import HORIZON_CAP_DAYS
-from forecast.models.ladder import Outcome, OwnRung, fit_outcome, looks_per_closing
+from forecast.models.ladder import Outcome, OwnRung, Rows, fit_outcome, looks_per_closing
 from forecast.models.level import Level, fit_level, quarterly_residuals
 from forecast.models.origins import cheap_refits
 from forecast.models.season import Season, fit_season
@@ -31,6 +31,7 @@ __all__ = ["fit_models", "seasons_of"]
 
 Tell = Callable[[str, float], None]
 
+_LEVEL_ROWS: Final = 200_000  # more tell no more about a dozen quarters
 _PERCENTILES: Final = np.linspace(0.01, 0.99, 99)
 _FEW_OPEN: Final = 50  # deals whose percentiles mean little: the newest landmarks stand beside them
 _NEWEST: Final = 1_000
@@ -147,7 +148,8 @@ def _level(
     until_us: int,
 ) -> Level:
     """What the newest quarters add to the log hazards."""
-    model = chosen.model
+    model, some = chosen.model, Rows(landmarks, features).sample(_LEVEL_ROWS, 0)
+    landmarks, features = some.landmarks, some.features
     if not (landmarks.cause > 0).any():
         return Level.none("nothing has closed yet")
     pace = chosen.clock.log_pace(features, model.bins)

@@ -100,7 +100,10 @@ class Survival:
 
     def paced(self, log_pace: Floats) -> Survival:
         """The same landmarks exposed to the deals' own clocks as well; log_pace is (n, 2, J)."""
-        return replace(self, exposure=self.exposure * np.exp(log_pace.swapaxes(0, 1)))
+        pace = np.exp(log_pace.swapaxes(0, 1))
+        return replace(
+            self, exposure=np.multiply(self.exposure, pace, out=pace if len(pace[0]) > 1 else None)
+        )
 
 
 def baseline_of(survival: Survival, log_hazard: Floats) -> Floats:

@@ -53,6 +53,7 @@ _FINAL_LINEAR_ROWS: Final = 200_000
 _SEASON_ROWS: Final = 40_000
 _SEASON_PASSES: Final = 2
 _CLOCK_ROWS: Final = 40_000  # from which the final clock is learnt
+_LATE_ROWS: Final = 80_000  # of a window: to be scored on
 _BOOSTED_ROWS: Final = 35_000  # of a window: trees want more
 
 
@@ -76,6 +77,11 @@ class Rows:
             return self
         drawn = np.random.default_rng(seed).choice(len(self), size=most, replace=False)
         return self.take(np.sort(drawn))
+
+    def between(self, start_us: int, end_us: int) -> Rows:
+        """Those laid in [start, end)."""
+        at_us = self.landmarks.at_us
+        return self.take(np.flatnonzero((at_us >= start_us) & (at_us < end_us)))
 
     def seen_at(self, split_us: int) -> Rows:
         """What the landmarks before `split_us` looked like to somebody standing there."""
@@ -205,11 +211,14 @@ class _Base:
 class _Window:
     """One comparison: early rows to learn from, late ones to be scored on.
 
+    early : those that trees may learn from; base : those the linear stage learns from
+    closed_deals : among all that were known
     exposure : (2, m, J) season days of each late row until the window's end, whatever happens
     """
 
     early: Rows
     late: Rows
+    closed_deals: float
     base: _Base
     exposure: Floats
 
@@ -224,11 +233,12 @@ class _Window:
         seed: int,
     ) -> _Window:
         early = rows.seen_at(split_us)
-        later = rows.take(np.flatnonzero(rows.landmarks.at_us >= split_us)).seen_at(end_us)
+        later = rows.between(split_us, end_us).sample(_LATE_ROWS, seed).seen_at(end_us)
         base = _Base.of(early.sample(_LINEAR_ROWS, seed), use, seasons)
         follow_up_days = (end_us - later.landmarks.at_us) / DAY_US
         exposed = [exposures(base.bins, s, later.landmarks.at_us, follow_up_days) for s in seasons]
-        return cls(early, later, base, np.stack(exposed))
+        grown = early.sample(_BOOSTED_ROWS, seed + 1)
+        return cls(grown, later, early.closed_deals, base, np.stack(exposed))
 
     def score(self, log_hazard: Floats) -> Floats:
         """(m,) log probability given to what became of each late row, from (m, 2, J) log hazards."""
@@ -455,7 +465,7 @@ def _choose_rounds(
     say: Tell,
 ) -> tuple[tuple[int, int], list[Floats], str]:
     """Rounds of trees for won and lost that all windows like best, their scores, and why none were grown."""
-    if min(window.early.closed_deals for window in windows) < settings.min_boosted_deals:
+    if min(window.closed_deals for window in windows) < settings.min_boosted_deals:
         return (0, 0), linear, f"trees need {settings.min_boosted_deals} closed deals before every window"
     if not can_boost():
         return (0, 0), linear, "LightGBM is not installed (extra train)"
@@ -495,7 +505,7 @@ def _grow(
     window: _Window, model: LinearHazard, clock: DealClock, rounds: int, settings: FitSettings
 ) -> Boosting:
     """Trees on more of the early rows than the linear stage was compared on."""
-    rows = window.early.sample(_BOOSTED_ROWS, settings.seed + 1)
+    rows = window.early
     paced = _paced(rows, window.base.seasons, clock, model.bins)
     return grow(model, rows.features, paced, rounds=(rounds, rounds), seed=settings.seed)
 

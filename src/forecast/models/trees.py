@@ -26,6 +26,7 @@ __all__ = ["MOST_LEAVES", "Forest", "Tree"]
 MOST_LEAVES: Final = 8
 _BITS: Final[Any] = np.uint8
 _BLOCK: Final = 256  # rows whose bits fit into the processor's cache
+_FEW: Final = 8  # rows whose table rows may be laid out
 # Position of the only bit set: 1 -> 0, 2 -> 1, 4 -> 2, ...
 _PLACE: Final = np.zeros(1 << MOST_LEAVES, dtype=np.uint8)
 _PLACE[1 << np.arange(MOST_LEAVES)] = np.arange(MOST_LEAVES)
@@ -267,14 +268,11 @@ class Forest:
             each = len(self.groups[g])
             if not each:
                 continue
-            at = (leaves[:, first : first + each] + np.arange(each) * MOST_LEAVES).ravel()
+            at = leaves[:, first : first + each] + np.arange(each) * MOST_LEAVES
             first += each
-            # A sparse matrix of ones: its product adds up table rows one by one, in the order of the trees.
-            shape = (rows, each * MOST_LEAVES)
-            taken = csr_array((np.ones(at.size), at, np.arange(rows + 1) * each), shape=shape)
-            output[:, g] = (taken @ value)[:, 0]
+            output[:, g] = _rows_summed(value, at)[:, 0]
             if explained:
-                moved[:, :, g] = taken @ contributions
+                moved[:, :, g] = _rows_summed(contributions, at)
         return output, moved
 
     def to_json(self) -> dict[str, Any]:
@@ -294,6 +292,19 @@ class Forest:
                 if len(tree.feature) and not 0 <= tree.feature.min() <= tree.feature.max() < len(features):
                     raise ValueError("a tree asks about a feature that is not listed")
         return cls(features, groups)
+
+
+def _rows_summed(table: Floats, at: Ints) -> Floats:
+    """(n, F) sums of the table's rows at (n, T): one by one in the order of the trees, however many rows n."""
+    if len(at) <= _FEW:
+        # Running totals, since a plain sum of a single column adds in pairs.
+        summed: Floats = np.cumsum(table[at], axis=1)[:, -1]
+        return summed
+    # A sparse matrix of ones adds them up without laying them out.
+    shape = (len(at), len(table))
+    taken = csr_array((np.ones(at.size), at.ravel(), np.arange(len(at) + 1) * at.shape[1]), shape=shape)
+    product: Floats = taken @ table
+    return product
 
 
 def _bits(leaves: Any) -> Any:
