@@ -86,6 +86,10 @@ class Phrases:
         lines = self.signals(deal, most=_LINES - 1)
         if on == "ever":
             said, lines = ["age", *said[:1]], [self.words("deals.age", n=deal["age_days"]), *lines[:1]]
+        if deal["undecided"]:
+            # The mark comes on top of the lines a deal always has.
+            chance = self.words.formats.percent(deal["no_decision"])
+            lines = [self.words("deals.undecided", chance=chance), *lines]
         repeated = {feature for kind in said for feature in _SAID_BY[kind]}
         fitting = [
             reason
@@ -94,7 +98,8 @@ class Phrases:
             and abs(reason["effect"]) >= _LEAST_EFFECT
             and (on != "risk" or reason["effect"] < 0)
         ]
-        lines += [self.reason(reason) for reason in fitting[: _LINES - len(lines)]]
+        room = _LINES + bool(deal["undecided"]) - len(lines)
+        lines += [self.reason(reason) for reason in fitting[:room]]
         if deal["question"] is not None:
             lines.append(deal["question"]["text"])
         return [_first_upper(line) for line in lines]
