@@ -80,7 +80,8 @@ class Phrases:
     def details(self, deal: Fact, *, on: str) -> list[str]:
         """A few lines on a deal: what the record shows, why the model thinks so, and what to ask.
 
-        on : on which list it stands; old deals start with their age, deals at risk give no good reasons
+        on : on which list it stands; deals to drop start with their age, and like those at risk give no good
+            reasons
         """
         said = [signal["kind"] for signal in deal["signals"][: _LINES - 1]]
         lines = self.signals(deal, most=_LINES - 1)
@@ -96,7 +97,7 @@ class Phrases:
             for reason in deal["reasons"]
             if reason["feature"] not in repeated
             and abs(reason["effect"]) >= _LEAST_EFFECT
-            and (on != "risk" or reason["effect"] < 0)
+            and (on not in ("risk", "ever") or reason["effect"] < 0)
         ]
         room = _LINES + bool(deal["undecided"]) - len(lines)
         lines += [self.reason(reason) for reason in fitting[:room]]

@@ -183,7 +183,8 @@ class Truth:
         found = self._ahead(deal, as_of_us, until_us, realised=realised, reopens=False, read=_still_open)
         # The chain knows only the qualities that can win; the others never close.
         never = ~process.WIN_RATE.any(axis=1)
-        return found + self.quality(deal, as_of_us)[:, never].sum(axis=1)[:, None]
+        found += self.quality(deal, as_of_us)[:, never].sum(axis=1)[:, None]
+        return found
 
     def _ahead(
         self,

@@ -20,6 +20,7 @@ __all__ = ["undecided_facts"]
 
 _PROBABLY: Final = 0.5
 _SHOWN: Final = 10
+_GROUPS_SHOWN: Final = 12
 
 
 def undecided_facts(deals: pd.DataFrame, outlook: Outlook, names: dict[str, str]) -> Fact:
@@ -33,6 +34,14 @@ def undecided_facts(deals: pd.DataFrame, outlook: Outlook, names: dict[str, str]
     probably = deals[deals["no_decision"] >= _PROBABLY]
     largest = probably.sort_values("amount", ascending=False, kind="stable", na_position="last")[:_SHOWN]
     level, label = _level(deals, outlook)
+    groups = [
+        {
+            "entity": entity or UNASSIGNED,
+            "name": names.get(entity or "") if level == "user" else entity,
+            **_line(row),
+        }
+        for entity, row in ((text(key), row) for key, row in undecided_sums(chance, amount, label).iterrows())
+    ]
     return {
         "verdict": past.verdict,
         "followed": {"deals": past.deals, "undecided": past.undecided, "at_least": past.at_least},
@@ -44,16 +53,8 @@ def undecided_facts(deals: pd.DataFrame, outlook: Outlook, names: dict[str, str]
             "amount": float(probably["amount"].sum()),
         },
         "level": level,
-        "groups": [
-            {
-                "entity": entity or UNASSIGNED,
-                "name": names.get(entity or "") if level == "user" else entity,
-                **_line(row),
-            }
-            for entity, row in (
-                (text(key), row) for key, row in undecided_sums(chance, amount, label).iterrows()
-            )
-        ],
+        "groups": groups[:_GROUPS_SHOWN],
+        "more_groups": max(len(groups) - _GROUPS_SHOWN, 0),
         "largest": [
             {
                 "deal_id": str(row["deal_id"]),
