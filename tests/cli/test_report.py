@@ -66,6 +66,15 @@ def test_the_screen_is_italian_when_asked(sample_outlook: Outlook) -> None:
     assert not any("Quota" in line or "Chance" in line for line in lines)
 
 
+def test_one_line_tells_what_nobody_will_decide_where_the_past_shows_such_deals(
+    facts: dict[str, Any],
+) -> None:
+    (line,) = (line for line in shown(facts) if "will probably never be decided" in line)
+    assert line.startswith("Of €")
+    unseen = facts | {"undecided": facts["undecided"] | {"verdict": "not_seen"}}
+    assert not any("never be decided" in line for line in shown(unseen))
+
+
 def test_many_teams_and_long_names_still_fit(facts: dict[str, Any]) -> None:
     teams = next(group for group in facts["groups"] if group["level"] == "team")
     line = teams["lines"][0]

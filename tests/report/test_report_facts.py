@@ -21,7 +21,7 @@ from forecast.report import collect_facts, earlier_outlook
 from forecast.report.facts.bookings import VERDICTS, verdict
 from forecast.report.facts.pipeline import median_time
 from forecast.report.facts.sellers import wilson_interval
-from forecast.scoring import open_questions, score_open_deals
+from forecast.scoring import no_decision, open_questions, score_open_deals
 from forecast.tables import Tables
 
 Facts = dict[str, Any]
@@ -185,6 +185,48 @@ def test_collecting_changes_nothing(sample_outlook: Outlook) -> None:
     pd.testing.assert_frame_equal(sample_outlook.tables.users, users)
 
 
+def test_what_nobody_decides_adds_up_and_leaves_room_for_winning(
+    facts: Facts, sample_outlook: Outlook
+) -> None:
+    found, history = facts["undecided"], sample_outlook.history
+    assert found["verdict"] == "seen"
+    chance = no_decision(history, sample_outlook.bundle, sample_outlook.as_of, period=sample_outlook.period)
+    amount = sample_outlook.scores["amount"].to_numpy()
+    assert found["total"]["undecided_deals"] == pytest.approx(chance.sum())
+    assert found["total"]["undecided_amount"] == pytest.approx(np.nansum(chance * amount))
+    assert found["total"]["amount"] == pytest.approx(facts["pipeline"]["total"]["amount"])
+    assert found["level"] == "team"
+    for name in ("deals", "amount", "undecided_deals", "undecided_amount", "unknown_amounts"):
+        assert sum(line[name] for line in found["groups"]) == pytest.approx(found["total"][name])
+    assert found["probably"]["deals"] == (chance >= 0.5).sum()
+    amounts = [deal["amount"] for deal in found["largest"]]
+    assert amounts == sorted(amounts, reverse=True)
+    assert len(amounts) == 10
+    assert all(deal["no_decision"] >= 0.5 for deal in found["largest"])
+    assert all(deal["no_decision"] + deal["win_probability"] <= 1 + 1e-9 for deal in found["largest"])
+
+
+def test_deals_to_drop_have_hardly_a_chance_and_say_if_nobody_will_decide_them(facts: Facts) -> None:
+    drop = facts["deals"]["drop"]
+    assert drop["deals"]
+    for deal in drop["deals"]:
+        old = deal["win_probability"] < 0.05 and deal["age_days"] > drop["age_days"]
+        silent = [signal["days"] for signal in deal["signals"] if signal["kind"] == "silent"]
+        assert old or (deal["win_probability"] < 0.10 and silent and silent[0] >= 30)
+        assert deal["undecided"] == (deal["no_decision"] >= 0.5)
+    assert any(deal["undecided"] for deal in drop["deals"])
+    amounts = [deal["amount"] for deal in drop["deals"]]
+    assert amounts == sorted(amounts, reverse=True)
+
+
+def test_a_company_without_teams_sees_its_people(sample_outlook: Outlook) -> None:
+    alone = replace(sample_outlook, tables=without(sample_outlook.tables, "users"))
+    found = collect_facts(alone, compare_days=None)["undecided"]
+    assert found["level"] == "user"
+    assert len(found["groups"]) + found["more_groups"] == sample_outlook.scores["owner_id"].nunique()
+    assert len(found["groups"]) <= 12
+
+
 # -- figures known by heart -------------------------------------------------------------------------------
 
 
@@ -206,8 +248,9 @@ def test_a_skipped_stage_counts_as_passed(small: Facts) -> None:
 
 
 def test_signals_are_the_facts_of_the_record(small: Facts) -> None:
-    # R1 is silent too, since 1 December.
-    assert sorted(listed(small, "at_risk")) == ["R1", "S1"]
+    # R1 is silent too, since 1 December, and has hardly a chance: it is to drop.
+    assert listed(small, "at_risk") == ["S1"]
+    assert "R1" in listed(small, "drop")
     (deal,) = (deal for deal in small["deals"]["at_risk"]["deals"] if deal["deal_id"] == "S1")
     assert deal["owner"] == {"id": "ana", "name": "Ana Rossi"}
     assert deal["signals"] == [
@@ -215,6 +258,15 @@ def test_signals_are_the_facts_of_the_record(small: Facts) -> None:
         {"kind": "silent", "days": 34},
         {"kind": "pushed", "times": 2, "days": 41},
     ]
+
+
+def test_two_months_of_data_do_not_say_that_deals_are_never_decided(small: Facts) -> None:
+    found = small["undecided"]
+    assert found["verdict"] == "too_few"
+    assert found["followed"] == {"deals": 0, "undecided": 0, "at_least": 0.0}
+    assert found["total"]["deals"] == 4
+    every = [deal for name in ("at_risk", "follow_up", "drop") for deal in small["deals"][name]["deals"]]
+    assert not any(deal["undecided"] for deal in (*every, *small["deals"]["deciding"]))
 
 
 def test_follow_up_names_whoever_waits_for_an_answer(small: Facts) -> None:

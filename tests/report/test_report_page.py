@@ -289,3 +289,32 @@ def test_quarantined_rows_are_counted_by_table(sample_outlook: Outlook) -> None:
     facts["provenance"]["quarantined"] = {"deals": 2, "quotas": 1200}
     text = Page(render(facts)).text
     assert "1,202 rows in quarantine (deals 2, quotas 1,200)" in text
+
+
+# -- deals that nobody decides ----------------------------------------------------------------------------
+
+
+def test_the_share_that_nobody_decides_is_told_in_both_languages(html: str, italian: str) -> None:
+    english, other = Page(html).text, Page(italian).text
+    assert re.search(
+        r"Of €[\d.]+M in open deals, about \d+% \(€\d+k\) will probably never be decided", english
+    )
+    assert "Will probably never be decided (" in english
+    assert re.search(r"circa il \d+% \(\d+k €\) resterà probabilmente senza decisione", other)
+    assert "Probabilmente resterà senza decisione (" in other
+    assert Page(html).text.count("Days open: ") == 10
+
+
+@pytest.mark.parametrize(
+    ("verdict", "said"),
+    [
+        ("too_few", "cannot be told yet: only 453 deals were first seen"),
+        ("not_seen", "are not known here: of 453 first seen at least two years ago, 17 were left"),
+    ],
+)
+def test_without_proof_no_share_is_told(sample_outlook: Outlook, verdict: str, said: str) -> None:
+    facts = collect_facts(sample_outlook, compare_days=None)
+    page = Page(render(facts | {"undecided": facts["undecided"] | {"verdict": verdict}})).text
+    assert said in page
+    assert "in open deals, about" not in page
+    assert "Days open: " not in page

@@ -311,3 +311,49 @@ def test_what_cannot_be_answered_is_refused(call: object, code: str) -> None:
     with pytest.raises(UsageError) as caught:
         call(small())  # type: ignore[operator]
     assert caught.value.code == code
+
+
+def test_undecided_agrees_with_a_plain_chain_without_return() -> None:
+    """The same matrices as above, without the way back from a loss; what is left in the open stages counts."""
+    simulation = small()
+    truth = simulation._truth
+    moment = pd.Timestamp("2025-03-11", tz="UTC")
+    ids = simulation.open_deals(moment)[::61]
+    fast = simulation.undecided_within(ids, moment, [20, 60])
+    deals = simulation._deals(ids)
+    moments_us = np.full(len(deals), as_of_us(moment))
+    stages, _ = truth.stage_at(deals, moments_us)
+    posterior = truth.quality(deals, moments_us)
+    first_day = as_of_us(moment) // DAY_US
+    for row, deal in enumerate(deals):
+        slow = np.zeros(2)
+        for quality in range(4):
+            state = np.zeros(8)
+            state[stages[row]] = 1.0
+            for ahead in range(60):
+                state = state @ _one_day(truth, int(deal), quality, first_day + ahead)
+                state[6] = 0.0
+                if ahead + 1 in (20, 60):
+                    slow[(20, 60).index(ahead + 1)] += posterior[row, quality] * state[:5].sum()
+        np.testing.assert_allclose(fast[row], slow, atol=1e-10)
+
+
+def test_what_nobody_decides_fades_to_the_zombies_and_comes_as_often_as_said() -> None:
+    simulation = company()
+    moment = pd.Timestamp("2023-07-03", tz="UTC")
+    ids = simulation.open_deals(moment)
+    horizons = [0, 60, 365, 730]
+    chance = simulation.undecided_within(ids, moment, horizons, shocks="realised")
+    never = simulation.never_closes(ids, moment)
+    np.testing.assert_allclose(chance[:, 0], 1.0)
+    assert (np.diff(chance, axis=1) <= 1e-12).all()
+    assert (chance >= never[:, None] - 1e-12).all()
+    assert (chance[:, -1] - never).mean() < 0.01
+    events = simulation.tables.deal_events
+    closed = events[(events["field"] == "stage") & events["value"].isin(["won", "lost"])]
+    closed = closed[closed["recorded_at"] >= moment].groupby("deal_id")["recorded_at"].min()
+    waited = pd.DatetimeIndex(closed.reindex(ids)) - moment
+    for column, days in enumerate(horizons[1:], start=1):
+        left = ~(waited < pd.Timedelta(days=days))
+        spread = np.sqrt((chance[:, column] * (1 - chance[:, column])).sum())
+        assert abs(left.sum() - chance[:, column].sum()) <= 3.3 * spread

@@ -87,6 +87,7 @@ def screen(facts: dict[str, Any], report: Path | None = None) -> RenderableType:
     parts: list[RenderableType] = [
         _answer(facts, words),
         _bar(facts["company"], words),
+        *_undecided(facts, words),
         Text(),
         _groups(facts, words, say),
     ]
@@ -151,6 +152,20 @@ def _bar(company: dict[str, Any], words: Words) -> Text:
         text.append(f"{glyph} ", colour)
         text.append(f"{words(f'part.{kind}')} {f.compact(company[kind])}   ")
     return text
+
+
+def _undecided(facts: dict[str, Any], words: Words) -> list[Text]:
+    """One line on the share that nobody will decide, where the past shows such deals."""
+    f, found = words.formats, facts["undecided"]
+    total = found["total"]
+    if found["verdict"] != "seen" or not total["amount"]:
+        return []
+    shown = {
+        "open": f.compact(total["amount"]),
+        "share": f.percent(total["share_of_amount"]),
+        "amount": f.compact(total["undecided_amount"]),
+    }
+    return [Text(words("undecided.short", **shown))]
 
 
 def _groups(facts: dict[str, Any], words: Words, say: Phrases) -> Table:

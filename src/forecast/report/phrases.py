@@ -80,21 +80,27 @@ class Phrases:
     def details(self, deal: Fact, *, on: str) -> list[str]:
         """A few lines on a deal: what the record shows, why the model thinks so, and what to ask.
 
-        on : on which list it stands; old deals start with their age, deals at risk give no good reasons
+        on : on which list it stands; deals to drop start with their age, and like those at risk give no good
+            reasons
         """
         said = [signal["kind"] for signal in deal["signals"][: _LINES - 1]]
         lines = self.signals(deal, most=_LINES - 1)
         if on == "ever":
             said, lines = ["age", *said[:1]], [self.words("deals.age", n=deal["age_days"]), *lines[:1]]
+        if deal["undecided"]:
+            # The mark comes on top of the lines a deal always has.
+            chance = self.words.formats.percent(deal["no_decision"])
+            lines = [self.words("deals.undecided", chance=chance), *lines]
         repeated = {feature for kind in said for feature in _SAID_BY[kind]}
         fitting = [
             reason
             for reason in deal["reasons"]
             if reason["feature"] not in repeated
             and abs(reason["effect"]) >= _LEAST_EFFECT
-            and (on != "risk" or reason["effect"] < 0)
+            and (on not in ("risk", "ever") or reason["effect"] < 0)
         ]
-        lines += [self.reason(reason) for reason in fitting[: _LINES - len(lines)]]
+        room = _LINES + bool(deal["undecided"]) - len(lines)
+        lines += [self.reason(reason) for reason in fitting[:room]]
         if deal["question"] is not None:
             lines.append(deal["question"]["text"])
         return [_first_upper(line) for line in lines]

@@ -1,4 +1,4 @@
-"""Scores of open deals and of open leads, the reasons behind them, and the questions that would move them."""
+"""Scores of open deals and of open leads, why, what would move them, and which will never be decided."""
 
 from forecast.scoring.leads import (
     LEAD_SCORE_COLUMNS,
@@ -16,14 +16,19 @@ from forecast.scoring.scores import (
     score_deals,
     score_open_deals,
 )
+from forecast.scoring.undecided import UNDECIDED_COLUMNS, Followed, followed, no_decision, undecided_sums
 
 __all__ = [
     "HORIZONS_DAYS",
     "LEAD_SCORE_COLUMNS",
     "QUESTION_COLUMNS",
     "SCORE_COLUMNS",
+    "UNDECIDED_COLUMNS",
+    "Followed",
     "answer_rates",
+    "followed",
     "lead_models",
+    "no_decision",
     "open_questions",
     "score_arrays",
     "score_columns",
@@ -32,4 +37,5 @@ __all__ = [
     "score_leads",
     "score_open_deals",
     "score_open_leads",
+    "undecided_sums",
 ]

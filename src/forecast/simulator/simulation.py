@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -72,7 +72,7 @@ class Simulation:
         as_of_each = np.broadcast_to(_moments_us(as_of), deal.shape)
         ends = _moments_us(until)
         until_us = np.broadcast_to(ends.reshape(-1), (len(deal), ends.size))
-        answer = self._ask(deal, as_of_each, until_us, shocks)
+        answer = self._ask(deal, as_of_each, until_us, shocks, self._truth.win_probability)
         return answer if ends.ndim else answer[:, 0]
 
     def truth_within(
@@ -87,7 +87,33 @@ class Simulation:
         deal = self._deals(deal_ids)
         as_of_each = np.broadcast_to(_moments_us(as_of), deal.shape)
         ahead_us = np.round(np.asarray(horizons_days, np.float64) * DAY_US).astype(np.int64)
-        return self._ask(deal, as_of_each, as_of_each[:, None] + ahead_us, shocks)
+        until = as_of_each[:, None] + ahead_us
+        return self._ask(deal, as_of_each, until, shocks, self._truth.win_probability)
+
+    def undecided_within(
+        self,
+        deal_ids: Sequence[str] | Texts | pd.Series[str],
+        as_of: pd.Timestamp | Sequence[pd.Timestamp] | pd.DatetimeIndex,
+        horizons_days: Sequence[float] | Floats,
+        *,
+        shocks: str = "mean",
+    ) -> Floats:
+        """P(neither won nor lost within each of H horizons of its own as_of): (n, H). Otherwise as `truth`."""
+        deal = self._deals(deal_ids)
+        as_of_each = np.broadcast_to(_moments_us(as_of), deal.shape)
+        ahead_us = np.round(np.asarray(horizons_days, np.float64) * DAY_US).astype(np.int64)
+        until = as_of_each[:, None] + ahead_us
+        return self._ask(deal, as_of_each, until, shocks, self._truth.undecided_probability)
+
+    def never_closes(
+        self,
+        deal_ids: Sequence[str] | Texts | pd.Series[str],
+        as_of: pd.Timestamp | Sequence[pd.Timestamp] | pd.DatetimeIndex,
+    ) -> Floats:
+        """(n,) P(deal is a zombie, one that nothing will ever close | everything recorded before as_of)."""
+        deal = self._deals(deal_ids)
+        posterior = self._truth.quality(deal, np.broadcast_to(_moments_us(as_of), deal.shape))
+        return posterior[:, process.QUALITIES.index("zombie")]
 
     def truth_at(
         self, as_of: pd.Timestamp, horizons_days: Sequence[float] = (30, 90, 180, 365)
@@ -162,13 +188,15 @@ class Simulation:
     def _deals(self, deal_ids: Sequence[str] | Texts | pd.Series[str]) -> Ints:
         return _places(self._position, deal_ids, "deal")
 
-    def _ask(self, deal: Ints, as_of: Ints, until: Ints, shocks: str) -> Floats:
+    def _ask(
+        self, deal: Ints, as_of: Ints, until: Ints, shocks: str, answer: Callable[..., Floats]
+    ) -> Floats:
         if shocks not in ("mean", "realised"):
             raise UsageError(
                 f"shocks {shocks!r} is unknown; expected 'mean' or 'realised'", code="bad_shocks"
             )
         self._check_span(as_of, until)
-        return self._truth.win_probability(deal, as_of, until, realised=shocks == "realised")
+        return answer(deal, as_of, until, realised=shocks == "realised")
 
     def _check_span(self, as_of: Ints, until: Ints) -> None:
         if (as_of > as_of_us(self.until)).any():

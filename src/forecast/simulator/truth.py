@@ -15,6 +15,7 @@ E.g. a deal that entered negotiation on 3 March at 10:00, as of 10 March 00:00: 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -170,6 +171,32 @@ class Truth:
 
         NaN where the deal is not open at as_of. `realised` lets the future have the shocks that came.
         """
+        return self._ahead(deal, as_of_us, until_us, realised=realised, reopens=True, read=_won)
+
+    def undecided_probability(
+        self, deal: Ints, as_of_us: Ints, until_us: Ints, *, realised: bool = False
+    ) -> Floats:
+        """P(neither won nor lost in [as_of, until) | recorded before as_of): (n, H), as `win_probability`.
+
+        The first loss counts: a deal that comes back later was decided once.
+        """
+        found = self._ahead(deal, as_of_us, until_us, realised=realised, reopens=False, read=_still_open)
+        # The chain knows only the qualities that can win; the others never close.
+        never = ~process.WIN_RATE.any(axis=1)
+        found += self.quality(deal, as_of_us)[:, never].sum(axis=1)[:, None]
+        return found
+
+    def _ahead(
+        self,
+        deal: Ints,
+        as_of_us: Ints,
+        until_us: Ints,
+        *,
+        realised: bool,
+        reopens: bool,
+        read: Callable[[_State], Floats],
+    ) -> Floats:
+        """(n, H) what `read` finds in the states at `until`; NaN where the deal is not open at as_of."""
         stage, entered_us = self.stage_at(deal, as_of_us)
         answer = np.full(until_us.shape, np.nan)
         is_open = np.flatnonzero((stage >= 0) & (stage < _OPEN))
@@ -180,8 +207,10 @@ class Truth:
         for begin in range(0, len(is_open), _CHUNK):
             rows = is_open[begin : begin + _CHUNK]
             posterior = self.quality(deal[rows], as_of_us[rows])
-            forward = _Forward(self.cohort, self.effect, deal[rows], stage[rows], entered_us[rows], calendar)
-            answer[rows] = forward.run(as_of_us[rows], until_us[rows], posterior)
+            forward = _Forward(
+                self.cohort, self.effect, deal[rows], stage[rows], entered_us[rows], calendar, reopens=reopens
+            )
+            answer[rows] = forward.run(as_of_us[rows], until_us[rows], posterior, read)
         return answer
 
 
@@ -192,8 +221,17 @@ class _Forward:
     """
 
     def __init__(
-        self, cohort: Cohort, effect: Effects, deal: Ints, stage: Ints, entered_us: Ints, calendar: Calendar
+        self,
+        cohort: Cohort,
+        effect: Effects,
+        deal: Ints,
+        stage: Ints,
+        entered_us: Ints,
+        calendar: Calendar,
+        *,
+        reopens: bool,
     ) -> None:
+        self.warm_share = process.WARM_SHARE if reopens else 0.0
         self.n, self.deal, self.calendar = len(deal), deal, calendar
         self.motion = cohort.motion[deal]
         self.created_day = cohort.created_us[deal] // DAY_US
@@ -218,12 +256,13 @@ class _Forward:
         self.progress = columns(process.PROGRESS_RATE.sum(axis=2), effect.progress)
         start = np.zeros((_OPEN, len(winners), self.n))
         start[stage, :, np.arange(self.n)] = 1.0
-        self.mass: Floats = start.reshape(_OPEN, -1)
-        self.warm = np.zeros(self.mass.shape[1])
-        self.won = np.zeros(self.mass.shape[1])
+        mass: Floats = start.reshape(_OPEN, -1)
+        self.state = _State(mass, np.zeros(mass.shape[1]), np.zeros(mass.shape[1]))
 
-    def run(self, as_of_us: Ints, until_us: Ints, posterior: Floats) -> Floats:
-        """P(won in [as_of, until)) mixed over `posterior` (n, qualities), for until_us (n, H)."""
+    def run(
+        self, as_of_us: Ints, until_us: Ints, posterior: Floats, read: Callable[[_State], Floats]
+    ) -> Floats:
+        """What `read` finds at until_us (n, H), mixed over `posterior` (n, qualities)."""
         weight = posterior[:, self.winners]
         first_day, last_day = as_of_us // DAY_US, until_us // DAY_US
         answer = np.zeros(until_us.shape)
@@ -235,14 +274,13 @@ class _Forward:
             for column in np.flatnonzero(ending.any(axis=0)):
                 stop_us = np.where(ending[:, column], np.maximum(until_us[:, column], from_us), from_us)
                 inside = bool((stop_us > from_us).any())  # most horizons end at a midnight
-                won = self._mixed(self._day(from_us, stop_us).won if inside else self.won, weight)
-                answer[:, column] = np.where(ending[:, column], won, answer[:, column])
-            state = self._day(from_us, midnight_us + DAY_US)
-            self.mass, self.warm, self.won = state.mass, state.warm, state.won
+                found = self._mixed(read(self._day(from_us, stop_us) if inside else self.state), weight)
+                answer[:, column] = np.where(ending[:, column], found, answer[:, column])
+            self.state = self._day(from_us, midnight_us + DAY_US)
         return answer
 
-    def _mixed(self, won: Floats, weight: Floats) -> Floats:
-        mixed: Floats = np.einsum("nq,qn->n", weight, won.reshape(len(self.winners), self.n))
+    def _mixed(self, found: Floats, weight: Floats) -> Floats:
+        mixed: Floats = np.einsum("nq,qn->n", weight, found.reshape(len(self.winners), self.n))
         return mixed
 
     def _day(self, from_us: Ints, until_us: Ints) -> _State:
@@ -268,10 +306,11 @@ class _Forward:
         total = self.progress * moving + self.win * winning + self.lose * losing
         stays = np.exp(-total)
         # What leaves a stage is shared between its destinations in proportion to their rates.
-        leaving = self.mass * np.divide(1.0 - stays, total, out=np.zeros_like(total), where=total > 0)
-        mass = self.mass * stays
+        before = self.state
+        leaving = before.mass * np.divide(1.0 - stays, total, out=np.zeros_like(total), where=total > 0)
+        mass = before.mass * stays
         lost = (leaving * self.lose).sum(axis=0) * losing
-        won = self.won + (leaving * self.win).sum(axis=0) * winning
+        won = before.won + (leaving * self.win).sum(axis=0) * winning
         if cleaning.any():
             swept = mass * -np.expm1(-self.clean * cleaning)
             mass = mass - swept
@@ -280,11 +319,11 @@ class _Forward:
             mass[b] += leaving[a] * rate * moving
         # Lost deals that stayed warm: they come back to qualification or cool down for good.
         fading = (process.REOPEN_RATE + process.COOL_RATE) * moving
-        thawed = self.warm * -np.expm1(-fading)
+        thawed = before.warm * -np.expm1(-fading)
         mass[process.QUALIFICATION] += (
             thawed * process.REOPEN_RATE / (process.REOPEN_RATE + process.COOL_RATE)
         )
-        return _State(mass, self.warm - thawed + process.WARM_SHARE * lost, won)
+        return _State(mass, before.warm - thawed + self.warm_share * lost, won)
 
 
 @dataclass(frozen=True)
@@ -292,3 +331,12 @@ class _State:
     mass: Floats
     warm: Floats
     won: Floats
+
+
+def _won(state: _State) -> Floats:
+    return state.won
+
+
+def _still_open(state: _State) -> Floats:
+    found: Floats = state.mass.sum(axis=0)
+    return found

@@ -20,6 +20,7 @@ from forecast.report.facts.pipeline import funnel_facts, stage_facts
 from forecast.report.facts.plain import Fact, date_of
 from forecast.report.facts.provenance import provenance_facts
 from forecast.report.facts.sellers import close_rate_facts
+from forecast.report.facts.undecided import undecided_facts
 
 if TYPE_CHECKING:
     from forecast.outlook import Outlook
@@ -39,6 +40,7 @@ def collect_facts(outlook: Outlook, locale: str = "en", *, compare_days: int | N
     names = _names(outlook)
     before = None if compare_days is None else earlier_outlook(outlook, compare_days)
     deals = open_deals(outlook)
+    undecided = undecided_facts(deals, outlook, names)
     return {
         "locale": locale,
         "currency": outlook.history.money.reporting,
@@ -56,7 +58,8 @@ def collect_facts(outlook: Outlook, locale: str = "en", *, compare_days: int | N
         "groups": group_facts(outlook, names),
         "pipeline": stage_facts(deals, outlook),
         "funnel": funnel_facts(outlook),
-        "deals": deal_facts(deals, outlook, names, locale),
+        "undecided": undecided,
+        "deals": deal_facts(deals, outlook, names, locale, shows_undecided=undecided["verdict"] == "seen"),
         "close_rates": close_rate_facts(outlook, names),
         "baselines": baseline_facts(outlook),
         "provenance": provenance_facts(outlook),

@@ -20,7 +20,7 @@ from forecast.history.columns import ACTIVITY, ACTIVITY_IN, EXPECTED_CLOSE
 from forecast.periods import DAY_US, as_of_us
 from forecast.report.facts.plain import Fact, date_of, number, person, text
 from forecast.rollup import decide, sway_of
-from forecast.scoring import open_questions, score_deals
+from forecast.scoring import no_decision, open_questions, score_deals
 
 if TYPE_CHECKING:
     from forecast.outlook import Outlook
@@ -44,6 +44,10 @@ class Rules:
     drop_probability: float = 0.05
     drop_age_quantile: float = 0.9
     drop_age_days: int = 365  # where too few wins exist to know the quantile
+    # ... or small chance, and silent for `silent_days`.
+    drop_silent_probability: float = 0.10
+    # Of no decision, from which on a deal to drop or at risk is said to be left undecided.
+    undecided_probability: float = 0.5
     wins_needed: int = 20
     shown: int = 8
     reasons: int = 5
@@ -60,7 +64,8 @@ def open_deals(outlook: Outlook) -> pd.DataFrame:
     Columns of the scores, and: at_stake (chance in the period x amount if won), amount_p10 and amount_p90
     (of the final amount, given a win), silence_days, age_days, days_in_stage, times_pushed, days_pushed,
     overdue_days and closes_in_days (>= 0, NaN where it does not apply), unanswered_days (since the
-    customer's last message, if nothing followed it), stage_label.
+    customer's last message, if nothing followed it), stage_label, no_decision (chance of being neither won nor
+    lost within the horizon cap).
     """
     history, at_us = outlook.history, as_of_us(outlook.as_of)
     scores = outlook.scores.reset_index(drop=True)
@@ -77,6 +82,7 @@ def open_deals(outlook: Outlook) -> pd.DataFrame:
     in_period = chance.reindex(scores["deal_id"]).fillna(0.0).to_numpy(np.float64)
     return scores.assign(
         won_in_period=in_period,
+        no_decision=no_decision(history, outlook.bundle, outlook.as_of, deal=deal, period=outlook.period),
         at_stake=np.nan_to_num(in_period * amount),
         amount_p10=low,
         amount_p90=high,
@@ -94,14 +100,25 @@ def open_deals(outlook: Outlook) -> pd.DataFrame:
 
 
 def deal_facts(
-    deals: pd.DataFrame, outlook: Outlook, names: dict[str, str], locale: str, rules: Rules = RULES
+    deals: pd.DataFrame,
+    outlook: Outlook,
+    names: dict[str, str],
+    locale: str,
+    rules: Rules = RULES,
+    *,
+    shows_undecided: bool = False,
 ) -> Fact:
     """The four lists. A deal is on one of the last three at most: drop before risk before follow-up.
 
     deals : `open_deals(outlook)`
+    shows_undecided : the past shows deals that nobody decides, so a deal that will probably be one is marked
     """
     oldest = _drop_age_days(outlook, rules)
-    drop = (deals["win_probability"] < rules.drop_probability) & (deals["age_days"] > oldest)
+    # What is not won is lost or never decided: either way nothing is given up with it.
+    drop = ((deals["win_probability"] < rules.drop_probability) & (deals["age_days"] > oldest)) | (
+        (deals["win_probability"] < rules.drop_silent_probability)
+        & (deals["silence_days"] >= rules.silent_days)
+    )
     risk = (
         ~drop
         & (deals["at_stake"] > 0)
@@ -132,11 +149,11 @@ def deal_facts(
     rows = sorted({place for place, _, _ in deciding}.union(*(index.tolist() for index in lists.values())))
     told = _Told.of(outlook, deals.loc[rows, "deal_id"], locale, rules)
 
-    def facts(place: int, *, ask: bool = False) -> Fact:
-        return _deal(deals.iloc[place], names, told, rules, ask=ask)
+    def facts(place: int, *, ask: bool = False, mark: bool = False) -> Fact:
+        return _deal(deals.iloc[place], names, told, rules, ask=ask, mark=mark and shows_undecided)
 
     shown = {
-        name: [facts(place, ask=name == "follow_up") for place in index.tolist()]
+        name: [facts(place, ask=name == "follow_up", mark=name != "follow_up") for place in index.tolist()]
         for name, index in lists.items()
     }
     return {
@@ -151,6 +168,7 @@ def deal_facts(
             "pushes": rules.pushes,
             "closes_within_days": rules.closes_within_days,
             "drop_probability": rules.drop_probability,
+            "drop_silent_probability": rules.drop_silent_probability,
         },
     }
 
@@ -223,7 +241,7 @@ class _Told:
         )
 
 
-def _deal(row: pd.Series, names: dict[str, str], told: _Told, rules: Rules, *, ask: bool) -> Fact:
+def _deal(row: pd.Series, names: dict[str, str], told: _Told, rules: Rules, *, ask: bool, mark: bool) -> Fact:
     deal_id = str(row["deal_id"])
     return {
         "deal_id": deal_id,
@@ -235,6 +253,8 @@ def _deal(row: pd.Series, names: dict[str, str], told: _Told, rules: Rules, *, a
         "amount_if_won_range": [number(row["amount_p10"]), number(row["amount_p90"])],
         "won_in_period": number(row["won_in_period"]),
         "win_probability": number(row["win_probability"]),
+        "no_decision": number(row["no_decision"]),
+        "undecided": mark and bool(row["no_decision"] >= rules.undecided_probability),
         "at_stake": number(row["at_stake"]),
         "close_on_p50": date_of(row["close_on_p50"]),
         "age_days": int(row["age_days"]),
