@@ -249,3 +249,63 @@ def tables(curve: Curve) -> list[tuple[list[str], list[list[str]]]]:
             rows.setdefault(name, []).append(text)
     heads = ["closed deals", *(f"{size:,}" for size in sizes)]
     return [(heads, [[name, *texts] for name, texts in rows.items()]), (heads, accuracy)]
+
+
+def about(seeds: Sequence[int]) -> str:
+    """What the numbers were measured on."""
+    return (
+        f"Simulated companies of {DEALS:,} deals in five years, seeds {', '.join(map(str, seeds))}, all rows of a "
+        f"size together; {machine()}."
+    )
+
+
+class _Numbers(click.ParamType):
+    """Whole numbers with commas between them."""
+
+    name = "N,N,..."
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(int(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is no list of whole numbers such as 1,2,3", param, ctx)
+
+
+@click.command(epilog="Example: python -m benchmarks.learning_curve --seeds 1,2 --sizes 0,40,100")
+@click.option("--seeds", type=_Numbers(), default="1,2,3,4", show_default=True, help="Of the companies.")
+@click.option(
+    "--sizes",
+    type=_Numbers(),
+    default=",".join(map(str, SIZES)),
+    show_default=True,
+    help="Closed deals at which each history is cut.",
+)
+@click.option(
+    "--docs", type=click.Path(file_okay=False, path_type=Path), help="Put tables and chart into this folder."
+)
+def main(seeds: tuple[int, ...], sizes: tuple[int, ...], docs: Path | None) -> None:
+    """Measure forecasts over the number of closed deals there are to learn from."""
+    console, progress = Console(highlight=False, width=160), Console(stderr=True)
+    curve = Curve.joined(
+        [
+            measure(seed, sizes, FitSettings())
+            for seed in track(seeds, description="companies", console=progress)
+        ]
+    )
+    said = [as_markdown(*table) for table in tables(curve)]
+    for text in said:
+        console.print(text, markup=False)
+    console.print(about(seeds))
+    if docs is not None:
+        put_between_marks(docs / "small-companies.md", "company", f"{said[0]}\n{about(seeds)}\n")
+        put_between_marks(docs / "small-companies.md", "forecasters", f"{said[1]}\n{about(seeds)}\n")
+        chart = charts.size_chart(scores(curve.deals), LABELS)
+        charts.write_chart(chart, docs / "images" / "small-companies.svg")
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main, None, "python -m benchmarks.learning_curve"))
