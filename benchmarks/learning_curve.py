@@ -1,15 +1,16 @@
 """What a small company gets: how good, and how sure, with 0, 20, 40, 100, 200, 400 and 800 closed deals?
 
-    python -m benchmarks.learning_curve [--seeds 1,2,3,4] [--sizes 0,20,40,100,200,400,800] [--docs docs]
+    python -m benchmarks.learning_curve [--seeds 9,10,11] [--sizes 0,20,40,100] [--docs docs]
 
 A company that creates 240 deals a year is simulated for five years. Its history is cut at the moment at which
-exactly so many deals have closed: everybody learns from what was recorded before it, and from nothing else. They
-are then asked about the deals open at that moment and each of the five months after it, and for the bookings of
-the two quarters that start next. Probabilities are set against the exact ones of the simulator and against what
-came. Rows of all companies are measured together, so that a handful of deals is no sample of its own.
+exactly so many deals have closed: everybody learns from what was recorded before it, and from nothing else.
+They are then asked about the deals open at that moment and each of the five months after it, and for the
+bookings of the two quarters that start next. Probabilities are set against the exact ones of the simulator and
+against what came. Rows of all companies are measured together, so that a handful of deals is no sample of its
+own.
 
-With `--docs` the tables are put between their marks in small-companies.md of that folder, and the chart into its
-images/.
+With `--docs` the tables are put between their marks in small-companies.md of that folder, and the chart into
+its images/.
 """
 
 from __future__ import annotations
@@ -254,8 +255,8 @@ def tables(curve: Curve) -> list[tuple[list[str], list[list[str]]]]:
 def about(seeds: Sequence[int]) -> str:
     """What the numbers were measured on."""
     return (
-        f"Simulated companies of {DEALS:,} deals in five years, seeds {', '.join(map(str, seeds))}, all rows of a "
-        f"size together; {machine()}."
+        f"Simulated companies of {DEALS:,} deals in five years, seeds {', '.join(map(str, seeds))}, all rows "
+        f"of a size together; {machine()}."
     )
 
 
@@ -276,7 +277,9 @@ class _Numbers(click.ParamType):
 
 
 @click.command(epilog="Example: python -m benchmarks.learning_curve --seeds 1,2 --sizes 0,40,100")
-@click.option("--seeds", type=_Numbers(), default="1,2,3,4", show_default=True, help="Of the companies.")
+@click.option(
+    "--seeds", type=_Numbers(), default="9,10,11,12,13,14", show_default=True, help="Of the companies."
+)
 @click.option(
     "--sizes",
     type=_Numbers(),

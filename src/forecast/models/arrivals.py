@@ -356,8 +356,8 @@ def _levels(
 def _unseen_trend(years: float) -> float:
     """Relative uncertainty of a rate that may grow as any does, while less than two years of it are known.
 
-    Within the first year no trend is told from a season; what grows by `_TREND_SD` a year is that much times the
-    time from the middle of the data to that of a coming period away. In the second year this fades.
+    Within the first year no trend is told from a season: what grows by `_TREND_SD` a year has moved on by that
+    much for each year from the middle of the data to that of a coming period. In the second year this fades.
     """
     return _TREND_SD * (years / 2 + _AHEAD_YEARS) * float(np.clip(2.0 - years, 0.0, 1.0))
 

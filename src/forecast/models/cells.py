@@ -1,10 +1,11 @@
 """Aalen-Johansen cells: one hazard per stage, cause and bin, shrunk where data is thin.
 
 The discrete Aalen-Johansen estimator of cumulative incidence, started at landmarks. It begins with what the CRM
-promises of each stage, so that a company without a single closed deal still gets an answer. Closings then move it
-by one factor for all cells of a cause, one for each stage, one for each bin, and one for each cell: every factor
-is closings seen over closings foretold, drawn to 1 with the weight of a few closings. So a stage nobody has left
-yet keeps its rank, but is won and lost as fast as the others have shown, and plenty of data decide alone.
+promises of each stage, so that a company without a single closed deal still gets an answer. Closings then move
+it by one factor for all cells of a cause, one for each stage, one for each bin, and one for each cell: every
+factor is closings seen over closings foretold, drawn to 1 with the weight of a few closings. So a stage nobody
+has left yet keeps its rank, but is won and lost as fast as the others have shown, and plenty of data decide
+alone.
 
 E.g. promised hazards foretold 15 wins of a stage and 5 came: (5 + 5) / (15 + 5) halves its win hazard.
 
