@@ -14,7 +14,7 @@ from benchmarks.peers.field import OURS
 from forecast.arrays import Floats
 from forecast.evaluation import metrics
 
-__all__ = ["calibration_chart", "learning_chart", "skill_chart", "truth_chart", "write_chart"]
+__all__ = ["calibration_chart", "learning_chart", "size_chart", "skill_chart", "truth_chart", "write_chart"]
 
 _OURS: Final = "#1b7f5c"
 _OTHERS: Final = "#7d8794"
@@ -64,6 +64,26 @@ def learning_chart(table: pd.DataFrame, labels: dict[str, str]) -> alt.LayerChar
     )
     names = (
         base.transform_filter(alt.datum.deals == int(rows["deals"].max()))
+        .mark_text(align="left", dx=7, fontSize=10)
+        .encode(text="label:N")
+    )
+    return alt.layer(base.mark_line(point=True), names).properties(width=480, height=360)
+
+
+def size_chart(table: pd.DataFrame, labels: dict[str, str]) -> alt.LayerChart:
+    """Distance from the truth at 90 days over the number of closed deals.
+
+    table : columns size, forecaster, horizon_days, mae; sizes are evenly spaced, for they begin at nought
+    """
+    rows = _who(table[table["horizon_days"] == 90], labels)
+    base = alt.Chart(rows).encode(
+        x=alt.X("size:O", title="closed deals to learn from", axis=alt.Axis(labelAngle=0)),
+        y=alt.Y("mae:Q", title="mean distance from the exact P(won within 90 days)"),
+        detail="label:N",
+        color=_colour(),
+    )
+    names = (
+        base.transform_filter(alt.datum.size == int(rows["size"].max()))
         .mark_text(align="left", dx=7, fontSize=10)
         .encode(text="label:N")
     )

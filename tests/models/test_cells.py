@@ -52,7 +52,6 @@ def test_incidence_agrees_with_the_aalen_johansen_estimator_of_scikit_survival()
         bins,
         STAGES,
         deals=8_000,
-        closed_deals=8_000,
     )
     days, reference = cumulative_incidence_competing_risks(rows.cause.astype(int), rows.duration_days)
     for at in (11.0, 32.0, 80.0, 170.0, 270.0):
@@ -67,9 +66,7 @@ def test_without_any_closed_deal_the_crm_probabilities_speak() -> None:
     # Open for two years without an end: perhaps they never close, perhaps closed deals were not exported.
     rows = Landmarks(np.arange(4), np.full(4, START_US), np.full(4, 700.0), np.zeros(4, np.int8), np.ones(4))
     bins = Bins.for_follow_up(730)
-    cells = fit_cells(
-        np.array([0, 0, 1, 1]), Survival.of(rows, bins, FLAT), bins, STAGES, deals=4, closed_deals=0
-    )
+    cells = fit_cells(np.array([0, 0, 1, 1]), Survival.of(rows, bins, FLAT), bins, STAGES, deals=4)
     early, late = curves(cells, 0, [730.0])[0][0], curves(cells, 1, [730.0])[0][0]
     assert early == pytest.approx(0.1, abs=0.05)
     assert late == pytest.approx(0.7, abs=0.1)
@@ -85,7 +82,6 @@ def test_data_outweighs_the_crm_probabilities() -> None:
         bins,
         STAGES,
         deals=3_000,
-        closed_deals=3_000,
     )
     assert curves(cells, 0, [340.0])[0][0] > 0.5
 
@@ -93,9 +89,7 @@ def test_data_outweighs_the_crm_probabilities() -> None:
 def test_json_keeps_every_digit() -> None:
     rows = landmarks(200, seed=3)
     bins = Bins.for_follow_up(400)
-    cells = fit_cells(
-        np.zeros(200, np.int64), Survival.of(rows, bins, FLAT), bins, STAGES, deals=200, closed_deals=200
-    )
+    cells = fit_cells(np.zeros(200, np.int64), Survival.of(rows, bins, FLAT), bins, STAGES, deals=200)
     again = type(cells).from_json(cells.to_json())
     np.testing.assert_array_equal(again.log_hazards, cells.log_hazards)
     assert again.stages == cells.stages

@@ -33,6 +33,8 @@ _OWNER_WEEKS: Final = 26  # and these tell whose they will be
 _PRIOR_EVENTS: Final = 0.5  # closings that a bin is diluted with
 _PRIOR_LEVEL: Final = 20.0  # closings of its motion that the speed of a source is diluted with
 _PRIOR_DEALS: Final = 10.0  # deals of all motions that owners and amounts of one motion are diluted with
+_TREND_SD: Final = 0.3  # of the log-rate per year, as in `creation`
+_AHEAD_YEARS: Final = 0.5  # from the as-of moment to the middle of a coming quarter, at most
 _LEVEL_QUARTERS: Final = 12  # three of each quarter of the year
 _QUICK_DAYS: Final = 92.0  # a quarter: what is created and won inside one is won this fast
 _LEAST_CREATED: Final = 20  # rarer sources of a motion are one group
@@ -228,6 +230,7 @@ def fit_arrivals(
     amount = history.amount(deal, np.full(len(deal), until_us))
     means, spreads = _amounts(amount, won, quick, motion, group, motion_of)
     wins, created = float(won.sum()), float(recent.sum())
+    years = (until_us - int(born_us.min(initial=until_us))) / DAY_US / 365.25
     return ArrivalModel(
         bins=bins,
         creation=fit_creation(history, born_us, motion, history.columns.account[deal], until_us),
@@ -242,7 +245,13 @@ def fit_arrivals(
         amount_mean=means,
         amount_cv=spreads,
         # Known from n wins: the speed to 1 / n, the mean amount to cv^2 / n; from so many deals: their rate.
-        level_sd=float(np.sqrt((1.0 + spreads.max(initial=0.0) ** 2) / (wins + 1.0) + 1.0 / (created + 1.0))),
+        level_sd=float(
+            np.sqrt(
+                (1.0 + spreads.max(initial=0.0) ** 2) / (wins + 1.0)
+                + 1.0 / (created + 1.0)
+                + _unseen_trend(years) ** 2
+            )
+        ),
     )
 
 
@@ -342,6 +351,15 @@ def _levels(
     seen, foretold = won.sum(axis=1), (expected * level).sum(axis=1)
     of_year_level: Floats = np.log((seen + _PRIOR_LEVEL) / (foretold + _PRIOR_LEVEL))
     return np.log(level), of_year_level
+
+
+def _unseen_trend(years: float) -> float:
+    """Relative uncertainty of a rate that may grow as any does, while less than two years of it are known.
+
+    Within the first year no trend is told from a season: what grows by `_TREND_SD` a year has moved on by that
+    much for each year from the middle of the data to that of a coming period. In the second year this fades.
+    """
+    return _TREND_SD * (years / 2 + _AHEAD_YEARS) * float(np.clip(2.0 - years, 0.0, 1.0))
 
 
 def _weeks(start_us: int, end_us: int) -> Ints:

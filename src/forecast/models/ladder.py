@@ -46,6 +46,9 @@ __all__ = ["Outcome", "OwnRung", "Rows", "fit_outcome", "looks_per_closing"]
 Tell = Callable[[str, float], None]
 
 _FEW_ROWS: Final = 3_000  # with fewer landmarks the linear rung does not bend
+_ENOUGH_FOR_LINEAR: Final = (
+    100  # closed deals from which linear stands where windows cannot tell it from cells
+)
 _LINEAR_ROWS: Final = (
     12_000  # of a window: enough to tell one strength of shrinkage, or one clock, from another
 )
@@ -283,7 +286,7 @@ def fit_outcome(
         seasons = _given_deals(rows, use, seasons, settings)
     say("comparing models on later windows", 0.15)
     windows = _windows(rows, use, seasons, until_us, settings, causes)
-    choice = _choose(windows, use, stages, seasons, settings, own, say)
+    choice = _choose(windows, use, stages, seasons, settings, own, say, closed_deals=rows.closed_deals)
     if choice.rung == "aalen-johansen":
         return Outcome(_cells(rows, seasons, stages), seasons, DealClock.flat(), choice.ladder)
     say(f"fitting the {choice.rung} model", 0.6)
@@ -336,7 +339,7 @@ def _cells(rows: Rows, seasons: tuple[Season, Season], stages: StageMap) -> Stag
     bins = Bins.for_follow_up(float(rows.landmarks.duration_days.max(initial=7.0)))
     deals = float(len(np.unique(rows.landmarks.deal)))
     survival = Survival.of(rows.landmarks, bins, seasons)
-    return fit_cells(rows.stage_codes, survival, bins, stages, deals=deals, closed_deals=rows.closed_deals)
+    return fit_cells(rows.stage_codes, survival, bins, stages, deals=deals)
 
 
 def _windows(
@@ -354,7 +357,8 @@ def _windows(
     for number in range(1, settings.windows + 1):
         split_us = until_us - number * step_us
         early = rows.seen_at(split_us)
-        if early.closed_deals < settings.min_closed_deals or not early.has_seen(causes):
+        # Half as many as for the final fit will do: a window compares, it does not serve.
+        if 2 * early.closed_deals < settings.min_closed_deals or not early.has_seen(causes):
             break
         found.append(_Window.of(rows, use, seasons, split_us, split_us + step_us, settings.seed))
     return found
@@ -377,6 +381,8 @@ def _choose(
     settings: FitSettings,
     own: tuple[OwnRung, ...],
     say: Tell,
+    *,
+    closed_deals: float,
 ) -> _Choice:
     """Ridge, clock, number of trees and rung, by all windows together."""
     if not windows:
@@ -395,6 +401,9 @@ def _choose(
     clock, clock_scores, clock_reason = _choose_clock(windows, use, ridge, linear[ridge], settings)
     say("comparing models on later windows", 0.4)
     rises, why = _clear_gain(windows, cells, clock_scores)
+    if closed_deals >= _ENOUGH_FOR_LINEAR:
+        # A few short windows of a small company prove nothing either way; then cells must show they are better.
+        rises = rises or not _clear_gain(windows, clock_scores, cells)[0]
     reason = f"linear gains {why} over cells; {clock_reason}"
     rungs = [
         Rung("aalen-johansen", _mean(cells), not rises, reason),

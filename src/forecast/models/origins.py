@@ -87,7 +87,7 @@ def cheap_refits(
         if not linear:
             deals = float(len(np.unique(marks.deal)))
             stage = known["stage"].astype(np.int64)
-            return fit_cells(stage, survival, bins, stages, deals=deals, closed_deals=float(closed))
+            return fit_cells(stage, survival, bins, stages, deals=deals)
         encoder = fit_encoder(known, use, spline=len(rows) >= _FEW_ROWS)
         knots = choose_knots(marks.duration_days[marks.cause != OPEN], bins)
         return fit_linear(encoder.encode(known), survival, bins, encoder, knots, _RIDGE)
