@@ -59,8 +59,11 @@ def company() -> tuple[Simulation, History]:
 
 @cache
 def fitted() -> FittedModels:
-    """What its whole history teaches."""
-    return fit_models(company()[1], END, FitSettings())
+    """What its whole history teaches; prints how the ladder was judged."""
+    models = fit_models(company()[1], END, FitSettings())
+    for rung in models.ladder:
+        print(f"{rung.name}{' (chosen)' if rung.chosen else ''}: {rung.reason}")
+    return models
 
 
 def _learnt(history: History, most: int) -> tuple[Landmarks, FeatureMatrix]:
@@ -230,18 +233,24 @@ def ladder_picture() -> alt.LayerChart:
             for name, score in scores.items()
             if score is not None
         ]
+    rungs = ["aalen-johansen", "linear", "boosted"]
     base = alt.Chart(pd.DataFrame(rows)).encode(
         y=alt.Y("window:N", sort=alt.SortField("order"), title=None),
-        x=alt.X("score:Q", title="log score per landmark (right is better)", scale=alt.Scale(zero=False)),
+        x=alt.X(
+            "score:Q",
+            title="log score per landmark (right is better)",
+            scale=alt.Scale(zero=False),
+            axis=alt.Axis(tickCount=6),
+        ),
     )
     points = base.mark_point(filled=True, size=90, opacity=1).encode(
         color=alt.Color(
             "rung:N",
-            scale=alt.Scale(domain=["aalen-johansen", "linear", "boosted"], range=[GREY, "#5f8dd3", GREEN]),
+            scale=alt.Scale(domain=rungs, range=[GREY, "#5f8dd3", GREEN]),
             title=None,
             legend=BELOW,
         ),
-        shape=alt.Shape("rung:N", sort=["aalen-johansen", "linear", "boosted"], title=None, legend=BELOW),
+        shape=alt.Shape("rung:N", scale=alt.Scale(domain=rungs), title=None, legend=BELOW),
     )
     return alt.layer(base.mark_line(color="#c8ced6").encode(detail="window:N"), points).properties(
         width=500, height=150
@@ -250,8 +259,8 @@ def ladder_picture() -> alt.LayerChart:
 
 def level_picture() -> alt.LayerChart:
     """Quarters of a company that wins ever faster, against a fit without drift, and what is made of them."""
-    history = History.from_tables(simulate(deals=5000, seed=2, drift_per_year=0.25).tables)
-    models = fit_models(history, END, FitSettings())
+    history = History.from_tables(simulate(deals=5000, seed=4, drift_per_year=0.25).tables)
+    models = fit_models(history, END, FitSettings(windows=1, min_boosted_deals=1_000_000))
     marks, features = _learnt(history, 120_000)
     model = models.outcome
     survival = Survival.of(marks, model.bins, models.seasons).paced(models.log_pace(features))
@@ -287,7 +296,7 @@ def level_picture() -> alt.LayerChart:
             .mark_rule(strokeWidth=4, color="#3b5bdb")
             .encode(x="quarter:T", x2="until:T", y="shift:Q"),
             alt.Chart(coming)
-            .mark_text(align="right", dy=-12, dx=60, color="#3b5bdb", fontWeight="bold")
+            .mark_text(align="right", dy=-12, dx=54, color="#3b5bdb", fontWeight="bold")
             .encode(x="quarter:T", y="shift:Q", text=alt.value("added from now on")),
         )
         .properties(width=WIDTH, height=HEIGHT, title=alt.Title(told, fontSize=12, fontWeight="normal"))
