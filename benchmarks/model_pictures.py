@@ -296,7 +296,7 @@ def level_picture() -> alt.LayerChart:
             .mark_rule(strokeWidth=4, color="#3b5bdb")
             .encode(x="quarter:T", x2="until:T", y="shift:Q"),
             alt.Chart(coming)
-            .mark_text(align="right", dy=-12, dx=54, color="#3b5bdb", fontWeight="bold")
+            .mark_text(align="right", dy=14, dx=54, color="#3b5bdb", fontWeight="bold")
             .encode(x="quarter:T", y="shift:Q", text=alt.value("added from now on")),
         )
         .properties(width=WIDTH, height=HEIGHT, title=alt.Title(told, fontSize=12, fontWeight="normal"))
