@@ -1,11 +1,14 @@
 """`python -m benchmarks.pictures` draws the pictures of docs/method.md into docs/images/.
 
-The landmark picture follows the example in `forecast.history.landmarks`; the season and the clock after a win
-are fitted to samples.
+The landmark picture follows the example in `forecast.history.landmarks`; all others are fitted to samples.
+Those of the model's parts are in `benchmarks.model_pictures`, of its answers in `benchmarks.answer_pictures`.
+About four minutes on one core: `python -m benchmarks.pictures season level` draws only these.
 """
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import altair as alt
@@ -13,6 +16,19 @@ import numpy as np
 import pandas as pd
 import vl_convert as vlc
 
+from benchmarks.answer_pictures import (
+    amount_picture,
+    incidence_picture,
+    reasons_picture,
+    roll_up_picture,
+)
+from benchmarks.model_pictures import (
+    baseline_picture,
+    clock_picture,
+    ladder_picture,
+    level_picture,
+    trees_picture,
+)
 from forecast.history import History, make_landmarks
 from forecast.models import Bins, FitSettings, Season, fit_models
 from forecast.models.arrivals import fit_arrivals
@@ -149,19 +165,30 @@ def after_a_win_picture() -> alt.Chart:
     )
 
 
-def main() -> None:
-    """Draw them all."""
+PICTURES: dict[str, Callable[[], alt.TopLevelMixin]] = {
+    "landmarks": landmarks_picture,
+    "baseline": baseline_picture,
+    "season": season_picture,
+    "clock": clock_picture,
+    "trees": trees_picture,
+    "ladder": ladder_picture,
+    "level": level_picture,
+    "incidence": incidence_picture,
+    "amount": amount_picture,
+    "after_a_win": after_a_win_picture,
+    "roll_up": roll_up_picture,
+    "reasons": reasons_picture,
+}
+
+
+def main(names: list[str]) -> None:
+    """Draw those named, or all."""
     IMAGES.mkdir(parents=True, exist_ok=True)
-    pictures = {
-        "landmarks": landmarks_picture,
-        "season": season_picture,
-        "after_a_win": after_a_win_picture,
-    }
-    for name, draw in pictures.items():
-        picture = draw()
+    for name in names or PICTURES:
+        picture = PICTURES[name]()
         svg = vlc.vegalite_to_svg(picture.configure(font="sans-serif", background="white").to_dict())
         (IMAGES / f"{name}.svg").write_text(svg, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

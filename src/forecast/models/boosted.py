@@ -55,6 +55,7 @@ _TREES: Final[dict[str, Any]] = {
     "num_threads": 1,
     "verbosity": -1,
 }
+_BLOCK: Final = 32_768
 # Beyond a factor of e^10 the exponent is cut: one absurd row must not decide a tree.
 _MOST: Final = 10.0
 
@@ -95,8 +96,12 @@ class BoostedHazard:
 
     def coefficients(self, features: FeatureMatrix) -> Floats:
         """(n, 2, 4) coefficients of each row."""
-        trees = self.forest.predict(_columns(self.linear.encoder, features))
-        return self.linear.coefficients(features) + trees.reshape(len(features), 2, -1)
+        found = self.linear.coefficients(features)
+        for start in range(0, len(features), _BLOCK):  # the leaves of a million rows would be a gigabyte
+            rows = slice(start, start + _BLOCK)
+            trees = self.forest.predict(_columns(self.linear.encoder, features.take(rows)))
+            found[rows] += trees.reshape(-1, *found.shape[1:])
+        return found
 
     def explain(self, features: FeatureMatrix) -> tuple[Floats, Floats]:
         """(n, 2, 4) coefficients and (n, G, 2, 4) contributions of linear stage and trees together."""

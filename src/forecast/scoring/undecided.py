@@ -2,7 +2,7 @@
 
 A deal ends won or lost, or it is never decided: forgotten, and open because nobody closed it. The model has no
 third cause for that, because no system records the moment at which a deal is forgotten
-(docs/decisions/0011-no-decision-is-what-is-left.md). It is what remains of the two that are recorded:
+(docs/decisions/0015-no-decision-is-what-is-left.md). It is what remains of the two that are recorded:
 
     P(no decision) = P(still open at the cap) = 1 - P(won by then) - P(lost by then),   cap = 730 days
 
