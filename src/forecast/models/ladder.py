@@ -430,7 +430,7 @@ def _choose_clock(
     without: list[Floats],
     settings: FitSettings,
 ) -> tuple[str, list[DealClock], list[Floats], str]:
-    """Feature the clock counts ("" for none), the clock of each window, its scores on the linear rung, and why."""
+    """Feature the clock counts ("" for none), the windows' clocks, scores of the linear rung, and why."""
     flat = [DealClock.flat()] * len(windows)
     if not settings.use_clock:
         return "", flat, without, "no clock by the settings"
