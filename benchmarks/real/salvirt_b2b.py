@@ -3,13 +3,13 @@
 Real deals of a software company, judged by its sellers on BANT-like attributes. The table knows how each deal
 ended and nothing of when: no dates, amounts or stages. To run the whole job on it, dates are given out:
 
-- Deals are created one after the other, five a day, in an order drawn at random, so that no date tells
-  anything; each is decided exactly a week later. On a weekly grid each deal has one landmark, as in the raw
-  table.
-- Deals to be foretold are created last and are all open at the end, three days old.
+- Deals are created week by week, 35 at a time, in an order drawn at random, and each is decided exactly a week
+  later, so that no date tells anything. On a weekly grid each deal has one landmark, a day after its creation,
+  as in the raw table.
+- Deals to be foretold are created last and are all open at the end, a day old like all others.
 - Budget, authority, need and timeline are what the contract calls them (`Budgt_alloc`, `Authority`,
-  `Needs_def`, `Forml_tend`, a formal tender having one); Seller owns the deal, Source is its source, and all
-  other attributes stay custom. All are entries of the first moment.
+  `Needs_def`, `Forml_tend`, a formal tender having one); Source is the deal's source, and all other attributes,
+  Seller among them, stay custom. All are entries of the first moment.
 
 83 of the 448 rows repeat another row in full. Identical rows stay on one side of every split.
 """
@@ -31,16 +31,16 @@ __all__ = ["OPEN_AT", "TARGET", "distinct_rows", "groups_of", "load", "tables_of
 NAME: Final = "salvirt_b2b"
 TARGET: Final = "Status"
 OPEN_AT: Final = pd.Timestamp("2024-01-01", tz="UTC")  # an arbitrary end of what is known
-_A_DAY: Final = 5
+_A_WEEK: Final = 35
 _LIFE: Final = pd.Timedelta(days=7)
-_AGE: Final = pd.Timedelta(days=3)
+_AGE: Final = pd.Timedelta(days=1)  # of every deal when it is looked at
 _BANT: Final[dict[str, tuple[str, dict[str, str]]]] = {
     "Budgt_alloc": ("budget", {"Yes": "1", "No": "0"}),
     "Authority": ("authority", {"Low": "0", "Mid": "0.5", "High": "1"}),
     "Needs_def": ("need", {"No": "0", "Poor": "0.25", "Info gathering": "0.5", "Yes": "1"}),
     "Forml_tend": ("timeline", {"Yes": "1", "No": "0"}),
 }
-_COLUMNS: Final = {"Seller": "owner_id", "Source": "source"}
+_COLUMNS: Final = {"Source": "source"}
 _STAGES: Final = pd.DataFrame(
     [
         ("sales", "qualified", 1, "open", "Qualified"),
@@ -75,8 +75,8 @@ def tables_of(raw: pd.DataFrame, asked: Bools, rng: np.random.Generator) -> Tabl
     """
     place = np.zeros(len(raw))
     place[~asked] = rng.permutation(np.count_nonzero(~asked))
-    before = pd.to_timedelta((place + 1.0) / _A_DAY, unit="D")
-    created = pd.Series(OPEN_AT - _LIFE - before).where(~asked, OPEN_AT - _AGE).dt.as_unit("us").dt.floor("s")
+    weeks = pd.to_timedelta(7 * (1 + place // _A_WEEK), unit="D")
+    created = pd.Series(OPEN_AT - _AGE - weeks).where(~asked, OPEN_AT - _AGE).dt.as_unit("us")
     ids = pd.Series([f"row {number:03d}" for number in range(len(raw))], dtype="str")
     columns = raw.drop(columns=TARGET).rename(columns=_COLUMNS)
     for name, (field, values) in _BANT.items():
