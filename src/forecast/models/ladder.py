@@ -397,8 +397,7 @@ def _choose(
         say("comparing models on later windows", 0.15 + 0.15 * number / len(settings.ridge_grid))
     # All windows choose together; equal scores go to the stronger shrinkage.
     ridge = max(linear, key=lambda strength: (_total(linear[strength]), strength))
-    clock, clocks, clock_scores, clock_reason = _choose_clock(windows, use, ridge, linear[ridge], settings)
-    ridge, clock_scores = _shrink_more(windows, clocks, ridge, clock_scores, settings)
+    clock, clock_scores, clock_reason = _choose_clock(windows, use, ridge, linear[ridge], settings)
     say("comparing models on later windows", 0.4)
     rises, why = _clear_gain(windows, cells, clock_scores)
     if closed_deals >= _ENOUGH_FOR_LINEAR:
@@ -432,29 +431,6 @@ def _choose(
     return _Choice(chosen, ridge, clock, rounds, tuple(rungs))
 
 
-def _shrink_more(
-    windows: list[_Window],
-    clocks: list[DealClock],
-    ridge: float,
-    scores: list[Floats],
-    settings: FitSettings,
-) -> tuple[float, list[Floats]]:
-    """The strongest shrinkage that the best one does not clearly beat, and its scores.
-
-    The best score is a lucky draw among near equals where windows are small, and too weak a ridge is
-    overconfident. The clocks are in place by now: what only tells when deals end is no reason to shrink the
-    rest less.
-    Source: the one-standard-error rule of Breiman et al. 1984, with errors of paired differences by deal.
-    """
-    for strength in sorted(settings.ridge_grid, reverse=True):
-        if strength <= ridge:
-            break
-        stronger = _linear_scores(windows, clocks, strength)
-        if not _clear_gain(windows, stronger, scores)[0]:
-            return strength, stronger
-    return ridge, scores
-
-
 def _own_score(window: _Window, rung: OwnRung, clock: str, ridge: float) -> Floats:
     base = window.base
     own = base.clock(clock, ridge)
@@ -468,12 +444,11 @@ def _choose_clock(
     ridge: float,
     without: list[Floats],
     settings: FitSettings,
-) -> tuple[str, list[DealClock], list[Floats], str]:
-    """Feature the clock counts ("" for none), each window's clock, its scores on the linear rung, and why."""
-    flat = [DealClock.flat()] * len(windows)
+) -> tuple[str, list[Floats], str]:
+    """Feature the clock counts ("" for none), scores of the linear rung with it, and why."""
     if not settings.use_clock:
-        return "", flat, without, "no clock by the settings"
-    best, chosen, scores, why = "", flat, without, "no clock of its own helps"
+        return "", without, "no clock by the settings"
+    best, scores, why = "", without, "no clock of its own helps"
     for feature, group in CLOCKS.items():
         # What the field policy keeps out of the model must not come in by its clock.
         if feature not in use or group not in use:
@@ -482,8 +457,8 @@ def _choose_clock(
         found = _linear_scores(windows, clocks, ridge)
         gains, gain = _clear_gain(windows, without, found)
         if gains and _total(found) > _total(scores):
-            best, chosen, scores, why = feature, clocks, found, f"a clock by {feature} gains {gain}"
-    return best, chosen, scores, why
+            best, scores, why = feature, found, f"a clock by {feature} gains {gain}"
+    return best, scores, why
 
 
 def _linear_scores(windows: list[_Window], clocks: list[DealClock], ridge: float) -> list[Floats]:
