@@ -125,6 +125,14 @@ def test_it_is_a_distribution_with_the_mean_of_the_table(handful: tuple[Lines, U
     )
 
 
+def test_a_rare_large_arrival_beside_frequent_small_ones_keeps_the_mean() -> None:
+    """One in five quarters brings an arrival of about nine, widely spread; two of exactly one always come."""
+    coming = pd.DataFrame({"deals": [0.2, 2.0], "amount_mean": [9.0, 1.0], "amount_cv": [1.3, 0.0]})
+    none = pd.DataFrame({"won_in_period": [], "amount_if_won": [], "amount_shape": np.array([], dtype=int)})
+    total = exact_total(none, np.ones((1, 1)), coming, Uncertainty(0.0, 8.0))
+    assert np.arange(len(total.mass)) * total.step @ total.mass == pytest.approx(3.8, rel=1e-3)
+
+
 def test_every_level_of_one_seller_says_the_same_exact_thing() -> None:
     pipeline = deals(("a", "ada", 100.0, 0.5), ("b", "ada", 70.0, 0.2))
     targets = quotas(

@@ -19,7 +19,7 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from scipy.special import gammainc
+from scipy.special import gammainc, gammaincinv
 
 from forecast.arrays import Floats
 from forecast.rollup.inputs import Uncertainty
@@ -33,6 +33,7 @@ _SHOCKS: Final = 32
 # What arrivals may bring: this many standard deviations above their mean. Beyond lies next to nothing, and it
 # would come back at the lower end of the lattice.
 _FAR: Final = 12.0
+_NEARLY_ALL: Final = 1.0 - 1e-6  # of the amounts one arrival may have
 _ROUNDING: Final = 1e-13  # what the transforms leave where nothing is
 
 
@@ -81,7 +82,11 @@ def exact_total(
     spread = (number * mean**2 * (1 + cv**2)).sum() + (number @ mean) ** 2 * (
         (1 + variance) * (factors**2).mean() - 1
     )
-    top = amounts.max(axis=1, initial=0.0).sum() + number @ mean + _FAR * np.sqrt(spread)
+    # A single arrival may be larger than all that usually comes together.
+    shape = 1.0 / np.maximum(cv, 1e-6) ** 2
+    single = (gammaincinv(shape, _NEARLY_ALL) / shape * mean).max(initial=0.0)
+    above = max(_FAR * np.sqrt(spread), single)
+    top = amounts.max(axis=1, initial=0.0).sum() + number @ mean + above
     if top <= 0:
         return Total(1.0, np.array([1.0]), 0.0)
     # Rounded up, the largest total lies half a step a deal beyond the top; it must not come back at 0.
@@ -107,9 +112,14 @@ def exact_total(
 
 
 def _gamma_mass(mean: float, cv: float, step: float) -> Floats:
-    """(_POINTS,) probabilities of the nearest lattice points of a gamma distributed amount."""
+    """(_POINTS,) probabilities of lattice points of a gamma distributed amount, with its mean."""
     if cv <= 1e-6:
-        return np.bincount([min(round(mean / step), _POINTS - 1)], minlength=_POINTS).astype(np.float64)
+        # A fixed amount between two points is shared between them, or many of them would drift off together.
+        low = min(int(mean / step), _POINTS - 2)
+        part = min(mean / step - low, 1.0)
+        shared = np.zeros(_POINTS)
+        shared[low], shared[low + 1] = 1.0 - part, part
+        return shared
     shape = 1.0 / cv**2
     borders = (np.arange(_POINTS) + 0.5) * step
     below = gammainc(shape, borders * shape / mean)
