@@ -1,0 +1,60 @@
+"""Cost of learning: processor time, time by the clock and memory of a whole fit, ladder and all.
+
+    python -m benchmarks.fitting [--deals 30000] [--landmarks 70000]
+    python -m benchmarks.fitting --deals 112000 --landmarks 1000000
+
+A company is simulated, and everything recorded before 2026 is learnt from by one thread: season, ladder, clock,
+trees, level, amounts, arrivals and shock. Memory is the most the process ever held, the data included.
+"""
+
+from __future__ import annotations
+
+import time
+
+import click
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.machine import machine, peak_gigabytes
+from forecast.history import History
+from forecast.models import FitSettings, fit_models
+from forecast.simulator import simulate
+
+_UNTIL = pd.Timestamp("2026-01-01", tz="UTC")
+
+
+@click.command(epilog="Example: python -m benchmarks.fitting --deals 112000 --landmarks 1000000")
+@click.option("--deals", default=30_000, show_default=True, help="Deals to simulate.")
+@click.option("--landmarks", default=70_000, show_default=True, help="Landmarks to learn from, at most.")
+@click.option("--seed", default=3, show_default=True, help="Of the simulation.")
+def main(deals: int, landmarks: int, seed: int) -> None:
+    """Fit models once and print what it took."""
+    console = Console(highlight=False)
+    history = History.from_tables(simulate(deals=deals, seed=seed).tables)
+    before_gb = peak_gigabytes()
+    clock, processor = time.perf_counter(), time.process_time()
+    with console.status("learning") as status:
+        models = fit_models(
+            history,
+            _UNTIL,
+            FitSettings(max_landmarks=landmarks),
+            tell=lambda text, share: status.update(f"{text} ({share:.0%})"),
+        )
+    clock, processor = time.perf_counter() - clock, time.process_time() - processor
+    table = Table(title=f"Fitting · {machine()}", show_header=False)
+    for what, value in (
+        ("landmarks laid", f"{models.counts['landmarks']:,}"),
+        ("learnt from", f"{min(models.counts['landmarks'], landmarks):,}"),
+        ("model", models.outcome.name),
+        ("by the clock", f"{clock:.0f} s"),
+        ("processor", f"{processor:.0f} s"),
+        ("peak memory, with the data", f"{peak_gigabytes():.2f} GB"),
+        ("peak memory before the fit", f"{before_gb:.2f} GB"),
+    ):
+        table.add_row(what, value)
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()
