@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from forecast.errors import UsageError
@@ -69,6 +69,8 @@ def test_grouping_loses_no_digit(value: int) -> None:
 
 
 @given(st.floats(0.0, 1.0))
+@example(0.995)
+@example(0.005)
 @settings(deadline=None, max_examples=50)
 def test_only_certainty_is_written_as_certainty(share: float) -> None:
     assert (EN.percent(share) == "0%") == (share == 0.0)

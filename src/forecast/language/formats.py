@@ -41,11 +41,13 @@ class Formats:
         """A share as percent: never 0 % or 100 % unless it is exactly that."""
         if share is None:
             return UNKNOWN
-        if 0 < share < 0.5 * 10 ** -(places + 2):
+        # What rounds to certainty without being it, halves included.
+        written = self._digits(100 * share, places)
+        if share > 0 and written == self._digits(0.0, places):
             return f"<{self._digits(10.0**-places, places)}%"
-        if 1 - 0.5 * 10 ** -(places + 2) < share < 1:
+        if share < 1 and written == self._digits(100.0, places):
             return f">{self._digits(100 - 10.0**-places, places)}%"
-        return f"{self._digits(100 * share, places)}%"
+        return f"{written}%"
 
     def points(self, share: float | None) -> str:
         """A difference of two probabilities in percentage points, with its sign: +7 / −12, +0.4."""
