@@ -49,8 +49,8 @@ AMOUNTS = (
     | st.floats(-1e6, 1e6)
 )
 SHARES = st.none() | st.sampled_from([0, 1, 0.5, 5e-324])
-# Names of the company's own attributes: a contract field (`need`) asks for values of its kind, and texts drawn by
-# Hypothesis come from the constants of our own source, too.
+# Names of the company's own attributes: a contract field (`need`) asks for values of its kind, and texts that
+# Hypothesis draws come from the constants of our own source, too.
 NAMES = st.sampled_from(
     ["custom", "região", "deal_ids", "value", "0", "a/b", "custom:x", "sales", "nan"]
 ) | st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=8).filter(
