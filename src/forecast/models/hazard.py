@@ -101,6 +101,7 @@ class Survival:
     def paced(self, log_pace: Floats) -> Survival:
         """The same landmarks exposed to the deals' own clocks as well; log_pace is (n, 2, J)."""
         pace = np.exp(log_pace.swapaxes(0, 1))
+        # A pace of every row has the size of the exposure and is written over; one for all is too small.
         return replace(
             self, exposure=np.multiply(self.exposure, pace, out=pace if len(pace[0]) > 1 else None)
         )
