@@ -15,13 +15,13 @@ from forecast.cli import LazyCommands, run
 __all__ = ["cli", "main"]
 
 _COMMANDS: Final[dict[str, tuple[str, str]]] = {
-    "train": ("command", "Fit the models on a data folder, measure them, write a bundle."),
+    "train": ("train", "Fit the models on a data folder, measure them, write a bundle."),
 }
 
 
 @click.group(
     cls=LazyCommands,
-    package="training",
+    package="training.commands",
     commands_of=_COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
