@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from forecast.cli.data_source import data_option
+from forecast.database_url import DataSource
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -26,13 +29,7 @@ Examples:
 
 
 @click.command("train", epilog=_EPILOG)
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="DIR",
-    help="Folder of tables (CSV or Parquet).",
-)
+@data_option()
 @click.option(
     "--as-of",
     "as_of_text",
@@ -57,7 +54,7 @@ Examples:
 @click.option("--register", is_flag=True, help="Add the bundle to the MLflow registry as a new version.")
 @click.option("--no-track", is_flag=True, help="Do not record the run with MLflow.")
 def command(
-    data: Path,
+    data: DataSource,
     as_of_text: str | None,
     folder: Path,
     settings_path: Path | None,
@@ -90,7 +87,7 @@ def command(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    from forecast.tables import read_folder
+    from forecast.tables import open_tables
     from training.lock import exclusive
     from training.summary import show
     from training.train import train
@@ -108,7 +105,7 @@ def command(
     with exclusive(folder):
         with bar:
             task = bar.add_task(f"reading {data}", total=1.0)
-            reading = read_folder(data)
+            reading = open_tables(data)
             training = train(
                 reading.tables,
                 folder,
@@ -123,7 +120,7 @@ def command(
             _record(says, training, settings, started=started, register=register)
 
 
-def _set_aside(report: CheckReport, data: Path) -> list[str]:
+def _set_aside(report: CheckReport, data: DataSource) -> list[str]:
     """What reading the tables left out or warned of, a line each."""
     bad = len(report.quarantine)
     rows = "1 bad row was" if bad == 1 else f"{bad:,} bad rows were"
