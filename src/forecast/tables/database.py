@@ -98,11 +98,11 @@ def open_database(url: DatabaseUrl) -> Iterator[Database]:
         )
 
 
-def _source(table: str, columns: Columns, cells_of: Callable[[str, list[str]], pa.Table]) -> Source:
+def _source(table: str, columns: Columns, cells_of: Callable[[str, Columns], pa.Table]) -> Source:
     check_header(list(columns))
     for name, (kind, called) in columns.items():
         _check_kind(table, name, kind, called)
-    cells = cells_of(table, list(columns))
+    cells = cells_of(table, columns)
     rows = np.arange(cells.num_rows)
     return Source(
         file=table_label(table),
@@ -219,6 +219,8 @@ def _postgresql(url: DatabaseUrl) -> Iterator[tuple[Any, Any]]:
             f"{url} broke off while it was read: {_in_a_line(error, hidden)}; run the command again",
             code="connection_lost",
         ) from None
+    except psycopg.Error as error:
+        raise DataError(f"{url} cannot be read: {_in_a_line(error, hidden)}", code="unreadable") from error
     finally:
         connection.close()
 
@@ -238,23 +240,25 @@ def _pg_columns(connection: Any, schema: str | None, table: str) -> Columns:
     }
 
 
-def _pg_cells(connection: Any, schema: str | None, table: str, names: list[str]) -> pa.Table:
+def _pg_cells(connection: Any, schema: str | None, table: str, columns: Columns) -> pa.Table:
     """All rows as text, as COPY writes them."""
     import psycopg
     from psycopg import sql
 
-    kinds = _pg_columns(connection, schema, table)
-    columns = [
-        sql.SQL(_pg_cast(_meant(table, name), kinds[name][0])).format(sql.Identifier(name)) for name in names
+    names = list(columns)
+    asked = [
+        sql.SQL(_pg_cast(_meant(table, name), kind)).format(sql.Identifier(name))
+        for name, (kind, _) in columns.items()
     ]
     query = sql.SQL("COPY (SELECT {} FROM {}) TO STDOUT (FORMAT csv)").format(
-        sql.SQL(", ").join(columns), _pg_name(schema, table)
+        sql.SQL(", ").join(asked), _pg_name(schema, table)
     )
     blocks: list[pa.Table] = [pa.table({name: pa.array([], pa.large_string()) for name in names})]
     lines: list[bytes] = []
     size = 0
     try:
-        with connection.cursor() as cursor, cursor.copy(query) as copy:
+        # A savepoint: a table that cannot be read must not spoil the others.
+        with connection.transaction(), connection.cursor() as cursor, cursor.copy(query) as copy:
             # One piece is one row: cut anywhere, no record is torn.
             for line in copy:
                 lines.append(bytes(line))
@@ -264,6 +268,10 @@ def _pg_cells(connection: Any, schema: str | None, table: str, names: list[str])
                     lines, size = [], 0
     except psycopg.OperationalError:
         raise
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise DataError(
+            f"cannot be read: {_in_a_line(error)}; GRANT SELECT on it to this user", code="unreadable"
+        ) from error
     except psycopg.Error as error:
         raise DataError(f"cannot be read: {_in_a_line(error)}", code="unreadable") from error
     if lines:
@@ -363,27 +371,30 @@ def _duckdb(url: DatabaseUrl) -> Iterator[tuple[Any, Any]]:
     try:
         connection.execute("BEGIN TRANSACTION READ ONLY")
         connection.execute("SET TimeZone = 'UTC'")
-        yield partial(_duck_columns, connection, url.schema), partial(_duck_cells, connection, url.schema)
+        catalog, own = connection.execute("SELECT current_database(), current_schema()").fetchone()
+        # In full: a schema may be called like the file, and two-part names would be ambiguous.
+        place = (catalog, url.schema or own)
+        yield partial(_duck_columns, connection, place), partial(_duck_cells, connection, place)
     finally:
         connection.close()
 
 
-def _duck_name(schema: str | None, table: str) -> str:
-    return ".".join('"' + part.replace('"', '""') + '"' for part in (schema, table) if part is not None)
+def _duck_name(*parts: str) -> str:
+    return ".".join('"' + part.replace('"', '""') + '"' for part in parts)
 
 
-def _duck_columns(connection: Any, schema: str | None, table: str) -> Columns:
+def _duck_columns(connection: Any, place: tuple[str, str], table: str) -> Columns:
     import duckdb
 
     exists = connection.execute(
         "SELECT count(*) FROM information_schema.tables "
-        "WHERE table_name = ? AND table_schema = coalesce(?, current_schema())",
-        [table, schema],
+        "WHERE table_catalog = ? AND table_schema = ? AND table_name = ?",
+        [*place, table],
     ).fetchone()
     if not exists[0]:
         return {}
     try:
-        described = f"DESCRIBE SELECT * FROM {_duck_name(schema, table)}"  # noqa: S608  (quoted)
+        described = f"DESCRIBE SELECT * FROM {_duck_name(*place, table)}"  # noqa: S608  (quoted)
         found = connection.execute(described).fetchall()
     except duckdb.Error as error:
         raise DataError(
@@ -392,24 +403,23 @@ def _duck_columns(connection: Any, schema: str | None, table: str) -> Columns:
     return {row[0]: (_DUCK_KINDS.get(row[1].split("(")[0], "other"), row[1]) for row in found}
 
 
-def _duck_cells(connection: Any, schema: str | None, table: str, names: list[str]) -> pa.Table:
+def _duck_cells(connection: Any, place: tuple[str, str], table: str, columns: Columns) -> pa.Table:
     """All rows: text, exact numbers as text, everything else in its type."""
     import duckdb
 
-    kinds = _duck_columns(connection, schema, table)
-    columns = ", ".join(_duck_cast(name, _meant(table, name), kinds[name][0]) for name in names)
+    asked = ", ".join(_duck_cast(name, _meant(table, name), kind) for name, (kind, _) in columns.items())
     try:
         reader = connection.sql(
-            f"SELECT {columns} FROM {_duck_name(schema, table)}"  # noqa: S608  (names are quoted)
+            f"SELECT {asked} FROM {_duck_name(*place, table)}"  # noqa: S608  (names are quoted)
         ).to_arrow_reader(_BLOCK_ROWS)
         cells = pa.Table.from_batches(list(reader), schema=reader.schema)
     except (duckdb.Error, pa.ArrowException, OSError) as error:
         raise DataError(f"cannot be read: {_in_a_line(error)}", code="unreadable") from error
-    return pa.table([plain(column) for column in cells.columns], names=names)
+    return pa.table([plain(column) for column in cells.columns], names=list(columns))
 
 
 def _duck_cast(name: str, meant: str, kind: str) -> str:
-    quoted = _duck_name(None, name)
+    quoted = _duck_name(name)
     if kind == "flag" and meant == "share":
         return f"CAST({quoted} AS INTEGER)"
     if kind != "text" and (meant in ("id", "string[pyarrow]") or kind in ("number", "integer")):
