@@ -272,7 +272,9 @@ def test_a_command_run_twice_writes_the_same_bytes(place: Path, tmp_path: Path) 
             assert ask(command, place / "data", place / "models" / "own", "--out", out).code == 0
             found.append(out.read_bytes())
         assert found[0] == found[1], command
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["b.parquet", "r.html", "s.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        f"{name}{ending}" for name in ("b.parquet", "r.html", "s.csv") for ending in ("", ".receipt.json")
+    ]
 
 
 # -- the future is invisible -------------------------------------------------------------------------------

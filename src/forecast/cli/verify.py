@@ -17,7 +17,7 @@ from forecast.database_url import DataSource
 if TYPE_CHECKING:
     from forecast.receipts import Check
 
-__all__ = ["DISAGREES", "command", "show_checks"]
+__all__ = ["DISAGREES", "command", "tell"]
 
 DISAGREES: Final = 10
 _EPILOG = """\b
@@ -50,22 +50,29 @@ def command(path: Path, data: DataSource | None, bundle: Path | None, json_file:
     from forecast.bundle import resolve_bundle
     from forecast.errors import UsageError
     from forecast.receipts import receipt_path, verify_bundle, verify_output
-    from forecast.tables import open_tables, write_bytes
+    from forecast.tables import open_tables
 
     is_bundle = resolve_bundle(path).is_dir() if path.name == "current" else path.is_dir()
     if is_bundle and bundle is not None:
         raise UsageError(f"{path} is a bundle itself; leave out --bundle", code="bad_option")
     tables = None if data is None else open_tables(data).tables
     checks = verify_bundle(path, tables) if is_bundle else verify_output(receipt_path(path), tables, bundle)
+    return tell(checks, json_file)
+
+
+def tell(checks: list[Check], json_file: Path | None) -> int:
+    """Print the checks, write them as JSON where that is wanted, and return the exit code."""
+    from forecast.tables import write_bytes
+
     holds = all(check.agrees is not False for check in checks)
     if json_file is not None:
         found = {"verified": holds, "checks": [asdict(check) for check in checks]}
         write_bytes(json_file, (json.dumps(found, indent=2, ensure_ascii=False) + "\n").encode())
-    show_checks(checks, Console(highlight=False, soft_wrap=True))
+    _show(checks, Console(highlight=False, soft_wrap=True))
     return 0 if holds else DISAGREES
 
 
-def show_checks(checks: list[Check], console: Console) -> None:
+def _show(checks: list[Check], console: Console) -> None:
     """A line for each check, and the verdict."""
     width = max(len(check.name) for check in checks)
     for check in checks:

@@ -8,12 +8,14 @@ command ──► content ──► publish ──► scores.csv, scores.csv.rec
 from forecast.receipts.publish import publish
 from forecast.receipts.reads import KINDS, read_as_of
 from forecast.receipts.receipt import Receipt, read_receipt, receipt_path
-from forecast.receipts.verify import Check, verify_bundle, verify_output
+from forecast.receipts.verify import Check, code_check, data_check, verify_bundle, verify_output
 
 __all__ = [
     "KINDS",
     "Check",
     "Receipt",
+    "code_check",
+    "data_check",
     "publish",
     "read_as_of",
     "read_receipt",

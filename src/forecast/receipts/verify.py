@@ -103,7 +103,7 @@ def code_check(then: dict[str, Any], now: dict[str, Any]) -> Check:
     """Whether this installation is the one that made a result."""
     different = list(_differences(then, now))
     if different:
-        return Check("code", False, f"differs: {'; '.join(different)}")
+        return Check("code", False, "; ".join(different))
     return Check(
         "code", True, f"version {now['version']}, sources {now['sources']['forecast'][:12]}, same libraries"
     )
@@ -141,7 +141,7 @@ def data_check(
     return Check(
         "data",
         False,
-        f"differs in what was recorded before {as_of}: {told or 'which table is not known'}",
+        f"other rows before {as_of}: {told or 'in which table was not written down'}",
     )
 
 

@@ -371,7 +371,7 @@ def _duckdb(url: DatabaseUrl) -> Iterator[tuple[Any, Any]]:
     try:
         connection.execute("BEGIN TRANSACTION READ ONLY")
         connection.execute("SET TimeZone = 'UTC'")
-        catalog, own = connection.execute("SELECT current_database(), current_schema()").fetchone()
+        ((catalog, own),) = connection.execute("SELECT current_database(), current_schema()").fetchall()
         # In full: a schema may be called like the file, and two-part names would be ambiguous.
         place = (catalog, url.schema or own)
         yield partial(_duck_columns, connection, place), partial(_duck_cells, connection, place)
