@@ -13,9 +13,9 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from databases import fill_duckdb, fill_postgresql
 from small_company import COMPANY, write_company
 
+from benchmarks.databases import fill_duckdb, fill_postgresql
 from forecast.database_url import DatabaseUrl, parse_source
 from forecast.errors import BusyError, DataError, ForecastError, UnavailableError, UsageError
 from forecast.tables import FolderError, Reading, database, open_tables, read_folder
