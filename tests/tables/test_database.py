@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
@@ -392,3 +393,51 @@ def test_a_file_that_is_no_duckdb_database_is_refused(tmp_path: Path) -> None:
         open_tables(f"duckdb:///{tmp_path}/x.duckdb")
     with pytest.raises(DataError, match="four slashes"):
         open_tables("duckdb:///absent.duckdb")
+
+
+# -- the guide -----------------------------------------------------------------------------------------------
+
+# What the page's example starts from: a CRM with its own names, one deal won and one never touched.
+CRM = """
+CREATE SCHEMA crm;
+CREATE TABLE crm.opportunity_stage (name text, sort_order int, probability int, is_won bool, is_closed bool);
+INSERT INTO crm.opportunity_stage VALUES
+    ('Qualify', 1, 10, false, false), ('Won', 2, 100, true, true), ('Lost', 3, 0, false, true);
+CREATE TABLE crm.opportunity (id bigint, created_at timestamptz, account_id bigint, lead_source text, owner_id bigint,
+    amount numeric, currency text, close_date date, budget_confirmed bool, industry text, stage_name text, is_deleted bool);
+INSERT INTO crm.opportunity VALUES
+    (1, '2025-01-01', 7, 'web', 3, 1000, 'EUR', '2025-03-01', true, 'toys', 'Won', false),
+    (2, '2025-02-01', 7, 'web', 3, 2000, 'EUR', '2025-05-01', NULL, 'toys', 'Qualify', false);
+CREATE TABLE crm.opportunity_history (opportunity_id bigint, changed_at timestamptz, field text, old_value text, new_value text);
+INSERT INTO crm.opportunity_history VALUES (1, '2025-02-15', 'StageName', 'Qualify', 'Won'), (1, '2025-02-01', 'Phone', 'a', 'b');
+"""  # noqa: E501
+
+
+def test_the_views_and_the_role_of_the_guide_work(postgresql: str) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "data-sources.md").read_text(encoding="utf-8")
+    views, role, _ = re.findall(r"```sql\n(.*?)```", page, flags=re.DOTALL)
+    with psycopg.connect(postgresql) as connection:
+        connection.execute(CRM)
+        connection.execute(views)
+        connection.execute(role)
+    try:
+        url = postgresql.replace("postgres:@", "forecast_reader@")
+        reading = open_tables(f"{url}&schema=forecast")
+        assert len(reading.report.quarantine) == 0
+        assert reading.tables.deals[["deal_id", "budget", "industry"]].fillna(-1).to_numpy().tolist() == [
+            ["1", 1.0, "toys"],
+            ["2", -1, "toys"],
+        ]
+        events = reading.tables.deal_events.sort_values(["deal_id", "recorded_at"])
+        assert events[["deal_id", "value"]].to_numpy().tolist() == [
+            ["1", "Qualify"],
+            ["1", "Won"],
+            ["2", "Qualify"],
+        ]
+        with pytest.raises(DataError, match="permission denied for schema crm"):
+            open_tables(f"{url}&schema=crm")
+    finally:
+        with psycopg.connect(postgresql) as connection:
+            connection.execute(
+                "DROP SCHEMA forecast CASCADE; DROP SCHEMA crm CASCADE; DROP ROLE forecast_reader"
+            )
