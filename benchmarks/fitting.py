@@ -5,8 +5,9 @@
     python -m benchmarks.fitting --beside-survival-boost     # a quarter of an hour
 
 A company is simulated, and everything recorded before 2026 is learnt from by one thread: season, ladder, clock,
-trees, level, amounts, arrivals and shock. Memory is the most the process ever held, the data included. SurvivalBoost
-learns in the same process from the same landmarks, with the settings it was published with and one thread, too.
+trees, level, amounts, arrivals and shock. Memory is the most the process ever held, the data included.
+
+SurvivalBoost learns in the same process from the same landmarks, as it was published, with one thread, too.
 """
 
 from __future__ import annotations
