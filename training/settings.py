@@ -7,6 +7,7 @@ a wrong type or range with what was expected.
 from __future__ import annotations
 
 import difflib
+import json
 import math
 import tomllib
 from collections.abc import Callable, Mapping
@@ -18,6 +19,9 @@ from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
 from forecast.errors import UsageError
 from forecast.models import FitSettings
+from forecast.tables import PLAIN, Dialect
+from forecast.tables.dialect import SECTIONS as DIALECT_SECTIONS
+from forecast.tables.dialect import load_toml
 
 __all__ = ["HoldoutSettings", "Settings", "TrackingSettings", "read_settings"]
 
@@ -51,14 +55,20 @@ class Settings:
     fit: FitSettings
     holdout: HoldoutSettings
     tracking: TrackingSettings
+    dialect: Dialect = PLAIN
 
     def flat(self) -> dict[str, str]:
         """`section.key` -> value as text, of everything that can change a result."""
-        return {
+        own = {
             f"{section}.{key}": _text(getattr(getattr(self, section), key))
             for section in ("fit", "holdout")
             for key in _keys(type(getattr(self, section)))
         }
+        dialect = {
+            section: json.dumps(rules, ensure_ascii=False, sort_keys=True)
+            for section, rules in self.dialect.to_json().items()
+        }
+        return {**own, **dialect}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +118,17 @@ def read_settings(path: Path | None = None) -> Settings:
     Raises UsageError naming the file, the key, what came and what was expected.
     """
     tables = tomllib.loads(resources.files("training").joinpath("settings.toml").read_text("utf-8"))
+    dialect = PLAIN
     if path is not None:
-        for section, own in _load(path).items():
+        given = load_toml(path)
+        dialect = Dialect.from_toml(given, str(path))
+        for section, own in given.items():
+            if section in DIALECT_SECTIONS:
+                continue
             known = _SECTIONS.get(section)
             if known is None or not isinstance(own, dict):
                 # A key written above the first [section] lands here too.
-                raise _unknown(path, f"[{section}]", section, list(_SECTIONS))
+                raise _unknown(path, f"[{section}]", section, [*_SECTIONS, *DIALECT_SECTIONS])
             for key in own:
                 if key not in _keys(known):
                     raise _unknown(path, f"{section}.{key}", key, _keys(known))
@@ -123,17 +138,8 @@ def read_settings(path: Path | None = None) -> Settings:
         fit=_section(FitSettings, "fit", tables, where),
         holdout=_section(HoldoutSettings, "holdout", tables, where),
         tracking=_section(TrackingSettings, "tracking", tables, where),
+        dialect=dialect,
     )
-
-
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise UsageError(f"settings {path} cannot be read: {reason}", code="bad_settings") from error
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"settings {path} is not TOML: {error}", code="bad_settings") from error
 
 
 def _unknown(path: Path, what: str, name: str, known: list[str]) -> UsageError:

@@ -88,7 +88,14 @@ def train(
         metrics = {"holdout": measured.to_json(), "values": measured.metrics()}
     if measured_leads is not None:
         metrics["leads"] = measured_leads.to_json()
-    bundle_id = write_bundle(models, folder, metrics=metrics, data_fingerprint=fingerprint, leads=of_leads)
+    bundle_id = write_bundle(
+        models,
+        folder,
+        metrics=metrics,
+        data_fingerprint=fingerprint,
+        leads=of_leads,
+        dialect=settings.dialect,
+    )
     set_current(folder)
     say("done", 1.0)
     return Training(

@@ -108,7 +108,7 @@ def command(
     with exclusive(folder):
         with bar:
             task = bar.add_task(f"reading {data}", total=1.0)
-            reading = read_folder(data)
+            reading = read_folder(data, dialect=settings.dialect)
             training = train(
                 reading.tables,
                 folder,

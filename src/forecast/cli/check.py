@@ -11,7 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from forecast.tables import CheckReport, FolderError, read_folder, write_bytes
+from forecast.bundle import load_bundle
+from forecast.errors import UsageError
+from forecast.tables import PLAIN, CheckReport, Dialect, FolderError, read_dialect, read_folder, write_bytes
 
 __all__ = ["command", "show_report"]
 
@@ -26,8 +28,28 @@ _QUARANTINED: Final = 4
 @click.option(
     "--json", "json_file", metavar="FILE", type=click.Path(path_type=Path), help="Write the findings as JSON."
 )
-@click.option("--zone", default="UTC", show_default=True, help="Time zone of moments that name none.")
-def command(folder: Path, strict: bool, json_file: Path | None, zone: str) -> int:
+@click.option(
+    "--settings",
+    "settings_file",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Settings of a training: its own headers, stage names and BANT words are understood.",
+)
+@click.option(
+    "--bundle",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Read the folder as this bundle does, instead of --settings.",
+)
+@click.option("--zone", help="Time zone of moments that name none.  [default: of the settings, else UTC]")
+def command(
+    folder: Path,
+    strict: bool,
+    json_file: Path | None,
+    settings_file: Path | None,
+    bundle: Path | None,
+    zone: str | None,
+) -> int:
     """Read a data folder and say what is wrong with it.
 
     Counts the rows of every table and lists those that did not load, with file, line and reason. Nothing is
@@ -35,11 +57,13 @@ def command(folder: Path, strict: bool, json_file: Path | None, zone: str) -> in
     not load.
 
     \b
-    Example:
+    Examples:
       forecast check data/ --strict --json check.json
+      forecast check export/ --settings my.toml
     """
+    dialect = _dialect(settings_file, bundle)
     try:
-        report = read_folder(folder, zone=zone).report
+        report = read_folder(folder, zone=zone, dialect=dialect).report
     except FolderError as error:
         report = error.report
     if json_file is not None:
@@ -48,6 +72,16 @@ def command(folder: Path, strict: bool, json_file: Path | None, zone: str) -> in
     if report.refused:
         return _REFUSED
     return _QUARANTINED if strict and len(report.quarantine) else _CLEAN
+
+
+def _dialect(settings_file: Path | None, bundle: Path | None) -> Dialect:
+    if settings_file is not None and bundle is not None:
+        raise UsageError(
+            "--settings and --bundle each say how to read the folder; give one", code="bad_option"
+        )
+    if bundle is not None:
+        return load_bundle(bundle).dialect
+    return PLAIN if settings_file is None else read_dialect(settings_file)
 
 
 def show_report(report: CheckReport, console: Console) -> None:

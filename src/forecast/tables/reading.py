@@ -14,6 +14,7 @@ import pyarrow as pa
 from forecast.errors import DataError, OutputError
 from forecast.tables.check import QUARANTINE, CheckReport, FolderError, Refusal, TableCount
 from forecast.tables.csv_text import read_csv
+from forecast.tables.dialect import PLAIN, Dialect
 from forecast.tables.folder import FORMATS, look_into
 from forecast.tables.models import TABLES, Deals
 from forecast.tables.money import Money
@@ -22,6 +23,7 @@ from forecast.tables.relations import check_relations, stages_fault
 from forecast.tables.rows import Loaded, load
 from forecast.tables.source import Source
 from forecast.tables.tables import Tables
+from forecast.tables.translate import Translation
 from forecast.tables.values import check_zone
 from forecast.tables.writing import write_table
 
@@ -38,22 +40,29 @@ class Reading:
     report: CheckReport
 
 
-def read_folder(folder: Path | str, *, zone: str = "UTC") -> Reading:
+def read_folder(folder: Path | str, *, zone: str | None = None, dialect: Dialect = PLAIN) -> Reading:
     """Read a data folder; moments without zone are read in `zone`.
 
+    zone : that of the dialect unless told otherwise
+    dialect : how the folder's own headers, stages and words are to be understood
     A bad row goes to quarantine and all others load. Raises FolderError (a DataError with `.report`) if a
     file is refused or a required table is missing, UsageError if `zone` is no time zone.
     """
+    zone = dialect.zone if zone is None else zone
     check_zone(zone)
-    found = look_into(Path(folder))
+    found = look_into(Path(folder), stated=("stages",) if dialect.stated_stages else ())
+    translation = Translation(dialect)
     refused, warnings = list(found.refused), list(found.warnings)
-    loaded = {table: _absent(table, zone) for table in found.absent}
+    loaded = {table: _absent(table, zone, translation) for table in found.absent}
     for table, path in found.files.items():
         try:
-            loaded[table] = _load(table, path, zone)
+            loaded[table] = _load(table, path, zone, translation)
         except DataError as error:
             refused.append(Refusal(path.name, error.code, error.message))
     loaded = {table: loaded[table] for table in TABLES if table in loaded}
+    if "deal_events" in loaded and "deals" in loaded:
+        translation.stage_events(loaded["deal_events"], loaded["deals"])
+    warnings += [*translation.warnings, *translation.notes(loaded)]
     warnings += check_relations(loaded)
     warnings += [line for table in loaded.values() for line in table.warnings]
     report = CheckReport(
@@ -92,23 +101,29 @@ def write_folder(tables: Tables, folder: Path, *, format: Literal["csv", "parque
         write_table(tables[table], folder / f"{table}{ending}")
 
 
-def _load(table: str, path: Path, zone: str) -> Loaded:
-    loaded = load(table, _READERS[path.suffix](path), zone)
-    if table == "stages" and (fault := stages_fault(loaded)):
-        raise DataError(fault, code="no_won_stage")
+def _load(table: str, path: Path, zone: str, translation: Translation) -> Loaded:
+    source = translation.cells(table, _READERS[path.suffix](path))
+    loaded = load(table, source, zone, translation.dialect)
+    if table == "stages":
+        translation.stages(loaded)
+        if fault := stages_fault(loaded):
+            raise DataError(fault, code="no_won_stage")
     return loaded
 
 
-def _absent(table: str, zone: str) -> Loaded:
-    """An optional table that was not given: all columns, no rows, no file."""
+def _absent(table: str, zone: str, translation: Translation) -> Loaded:
+    """A table that was not given: all columns, no file, and no rows unless the settings state them."""
     nothing = np.empty(0, np.int64)
     cells = pa.table({name: pa.array([], pa.large_string()) for name in TABLES[table]})
-    return load(table, Source("", 0, cells, nothing, lambda which: which, lambda _: []), zone)
+    loaded = load(table, Source("", 0, cells, nothing, lambda which: which, lambda _: []), zone)
+    if table == "stages":
+        translation.stages(loaded)
+    return loaded
 
 
 def _count(loaded: Loaded) -> TableCount:
     return TableCount(
-        read=loaded.source.read,
+        read=loaded.source.read + loaded.stated,
         loaded=len(loaded.frame),
         duplicates=loaded.duplicates,
         superseded=loaded.superseded,
