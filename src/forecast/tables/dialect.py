@@ -173,10 +173,10 @@ class Dialect:
             **self.words.get(column, {}),
         }
         near = difflib.get_close_matches(_folded(word)[:40], known, 1, 0.6)
-        meant = f"; is '{near[0]}' meant?" if near else ""
+        meant = f"; is '{near[0]}' meant?" if near else ";"
         if not near and _folded(word) in _COMMON_WORDS:
             return "; common_words = true below [bant] in the settings would read it"
-        return f"{meant}; [bant] of the settings says what words mean"
+        return f"{meant} [bant] of the settings says what words mean"
 
 
 PLAIN: Final = Dialect()
@@ -307,7 +307,10 @@ class _Reader:
             until = row.get("until")
             if not isinstance(until, str | date | datetime):
                 raise self.wrong(f"{key}.until", until, "a date or moment such as 2025-07-01")
-            moment = parse_as_of(until if isinstance(until, str) else until.isoformat(), zone)
+            try:
+                moment = parse_as_of(until if isinstance(until, str) else until.isoformat(), zone)
+            except UsageError as error:
+                raise self.wrong(f"{key}.until", until, "a date or moment such as 2025-07-01") from error
             pipeline = row.get("pipeline", _ANY_PIPELINE)
             if pipeline != _ANY_PIPELINE:
                 self.text(f"{key}.pipeline", pipeline)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from forecast.errors import DataError
 from forecast.tables.dialect import Dialect
-from forecast.tables.models import BANT, DEFAULTS, TABLES, DealEvents, Deals, Stages
+from forecast.tables.models import BANT, DEFAULTS, OPEN_TABLES, TABLES, DealEvents, Deals, Stages
 from forecast.tables.rows import Loaded
 from forecast.tables.source import Source
 
@@ -46,12 +46,14 @@ class Translation:
         """
         cells = self._renamed(table, source)
         read: dict[str, dict[str, float]] = {}
+        speaks = bool(self.dialect.words) or self.dialect.common_words
         if table == "deal_events" and {DealEvents.field, DealEvents.value} <= set(cells.column_names):
             cells = self._event_fields(cells)
-            cells = self._event_shares(cells, read)
-        for name in set(cells.column_names) & set(BANT) if table in ("deals", "leads") else ():
-            column = self._shares(name, cells[name], read)
-            cells = cells.set_column(cells.column_names.index(name), name, column)
+            cells = self._event_shares(cells, read) if speaks else cells
+        for name in BANT if speaks and table in OPEN_TABLES else ():
+            if name in cells.column_names:
+                column = self._shares(name, cells[name], read)
+                cells = cells.set_column(cells.column_names.index(name), name, column)
         if read:
             self.warnings.append(_words_read(source.file, read))
         return source if cells is source.cells else replace(source, cells=cells)
@@ -179,8 +181,6 @@ class Translation:
     ) -> pa.ChunkedArray:
         """A BANT column with numbers for the words that are known; the others stay, and fail as such."""
         dialect = self.dialect
-        if not (dialect.words or dialect.common_words):
-            return cells
         if pa.types.is_boolean(cells.type):
             cells = pc.if_else(cells, "true", "false").cast(pa.large_string())
         elif pa.types.is_integer(cells.type) and dialect.words:
