@@ -77,6 +77,7 @@ LIBRARIES: Final[dict[str, Library]] = {
     "prometheus_client": Library("bentoml", "serve", only=("forecast.service",)),
     "httpx": Library("httpx", "crm", only=("forecast.connectors",)),
     "mlflow": Library("mlflow", "train", only=("training.tracking",)),
+    "optuna": Library("optuna", "train", only=("training.tuning",)),
     "lightgbm": Library("lightgbm", "train", only=FITTING, lazily=("forecast",)),
 }
 

@@ -16,6 +16,8 @@ __all__ = ["cli", "main"]
 
 _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "train": ("train", "Fit the models on a data folder, measure them, write a bundle."),
+    "settings": ("settings", "Check a settings file and show what holds."),
+    "tune": ("tune", "Search hyper-parameters on folds before the held-out period."),
 }
 
 

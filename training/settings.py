@@ -23,7 +23,7 @@ from forecast.tables import PLAIN, Dialect
 from forecast.tables.dialect import SECTIONS as DIALECT_SECTIONS
 from forecast.tables.dialect import load_toml
 
-__all__ = ["HoldoutSettings", "Settings", "TrackingSettings", "read_settings"]
+__all__ = ["HoldoutSettings", "Settings", "TrackingSettings", "expected", "packaged_text", "read_settings"]
 
 T = TypeVar("T")
 
@@ -56,6 +56,14 @@ class Settings:
     holdout: HoldoutSettings
     tracking: TrackingSettings
     dialect: Dialect = PLAIN
+
+    def to_toml(self) -> dict[str, dict[str, Any]]:
+        """Section -> key -> value as a TOML file has it: None is "", of a dialect only what is not default."""
+        own = {
+            section: {key: _plain(getattr(getattr(self, section), key)) for key in _keys(cls)}
+            for section, cls in _SECTIONS.items()
+        }
+        return {**own, **self.dialect.to_json()}
 
     def flat(self) -> dict[str, str]:
         """`section.key` -> value as text, of everything that can change a result."""
@@ -117,7 +125,7 @@ def read_settings(path: Path | None = None) -> Settings:
 
     Raises UsageError naming the file, the key, what came and what was expected.
     """
-    tables = tomllib.loads(resources.files("training").joinpath("settings.toml").read_text("utf-8"))
+    tables = tomllib.loads(packaged_text())
     dialect = PLAIN
     if path is not None:
         given = load_toml(path)
@@ -140,6 +148,21 @@ def read_settings(path: Path | None = None) -> Settings:
         tracking=_section(TrackingSettings, "tracking", tables, where),
         dialect=dialect,
     )
+
+
+def packaged_text() -> str:
+    """The file of all settings with their defaults and what they mean."""
+    return resources.files("training").joinpath("settings.toml").read_text("utf-8")
+
+
+def expected(section: str, key: str) -> str:
+    """What a value of a setting must be, in words; those of a dialect check themselves."""
+    cls = _SECTIONS.get(section)
+    if cls is None:
+        return "true or false" if key == "common_words" else "a time zone" if key == "zone" else "a table"
+    words = _words(get_type_hints(cls)[key])
+    allowed = _RANGES.get(f"{section}.{key}")
+    return words if allowed is None else f"{words}; {allowed.words}"
 
 
 def _unknown(path: Path, what: str, name: str, known: list[str]) -> UsageError:
@@ -196,6 +219,10 @@ def _words(kind: Any) -> str:
 
 def _keys(cls: type) -> list[str]:
     return [one.name for one in fields(cls)]
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else "" if value is None else value
 
 
 def _text(value: Any) -> str:

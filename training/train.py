@@ -12,12 +12,14 @@ import pandas as pd
 from forecast.bundle import set_current, write_bundle
 from forecast.history import History, Leads
 from forecast.models import FittedModels, LeadModels, fit_leads, fit_models
+from forecast.periods import DAY_US, as_of_us
 from forecast.tables import Money, Tables
 from training.holdout import Measured, choose_holdout, measure_holdout
 from training.lead_holdout import MeasuredLeads, measure_leads
+from training.sense import notes as notes_on
 from training.settings import Settings
 
-__all__ = ["Training", "train"]
+__all__ = ["Training", "span_days_of", "train"]
 
 Tell = Callable[[str, float], None]
 
@@ -67,7 +69,7 @@ def train(
     say("reading the history", 0.0)
     history = History.from_tables(tables, Money.from_tables(tables, settings.fit.reporting_currency))
     holdout, note = choose_holdout(history, moment, settings.holdout)
-    notes = [note] if note else []
+    notes = [*notes_on(settings, span_days_of(history, moment)), *([note] if note else [])]
     measured, measured_leads = None, None
     leads = Leads.from_tables(tables, history)
     if holdout is not None:
@@ -101,6 +103,12 @@ def train(
     return Training(
         folder, bundle_id, models, moment, fingerprint, measured, tuple(notes), of_leads, measured_leads
     )
+
+
+def span_days_of(history: History, as_of: pd.Timestamp) -> float:
+    """Days from the first deal to `as_of`; 0 without any deal before it."""
+    until_us = as_of_us(as_of)
+    return (until_us - int(history.known_from_us().min(initial=until_us))) / DAY_US
 
 
 def _nothing_won(measured: Measured) -> list[str]:
