@@ -1,4 +1,4 @@
-"""All settings as a page, `python -m training.settings_page`: from the TOML that holds the defaults and the code.
+"""All settings as a page, `python -m training.settings_page`: from settings.toml and the code.
 
 A setting's meaning is the comment above it in settings.toml; keys that stand together share one.
 """
@@ -37,9 +37,43 @@ A key left out keeps its default. A section, key, table or field that does not e
 nearest that does; a wrong type or range with what was expected.
 """
 _TAIL: Final = """
-## Where rules of reading hold
+## An export in its own words
 
 `[reading]`, `[columns]`, `[stages]` and `[bant]` say how your files say what [the tables](tables.md) say.
+For example:
+
+```toml
+[reading]
+zone = "Europe/Rome"
+
+[columns.deals]
+"Opportunity ID" = "deal_id"
+"Close Date" = "expected_close_on"
+StageName = "stage"                # a field of deal_events
+
+[stages.rename]
+"1 - Discovery" = "Discovery"
+"Proposal (old)" = "Proposal"      # two stages become one
+
+[stages.rename_in.partner]
+"Intro call" = "Discovery"
+
+[[stages.redefined]]               # until July 2024 a demo was still discovery
+until = 2024-07-01
+rename = { "Demo" = "Discovery" }
+
+[[stages.stated]]                  # in the place of a row, or of a whole file, of stages
+stage = "Discovery"
+position = 1
+kind = "open"
+default_probability = 0.1
+
+[bant]
+common_words = true
+words = { "Partly" = 0.5 }
+budget = { "Approved by board" = 1, "Frozen" = 0, "Not asked" = "" }
+```
+
 They are applied before a row is checked: a value no rule covers is checked as it stands, and set aside with
 its reason and the nearest known value if it does not fit. They travel in the bundle. `forecast score`,
 `roll-up`, `report` and `show` read the same export in the same way without the settings file, and the service
@@ -53,9 +87,10 @@ bundle's own stages are all it takes.
   that bears the name stays.
 - BANT: the field's own words, then `words`, then the common ones, then numbers. Each command names the common
   words it read as numbers.
+- Rows that are stated count as read and loaded, rows they replace as superseded.
 
-Quarters of calendar months are all there is, whatever month the fiscal year begins with; calendars of 4-4-5
-weeks are not known.
+Quarters are three calendar months, whatever month the fiscal year begins with: the season is counted from
+`fit.fiscal_year_starts`, and calendars of 4-4-5 weeks are not known.
 """
 
 
@@ -89,12 +124,14 @@ def shown(value: Any) -> str:
 
 def page() -> str:
     """The page in Markdown."""
-    parts, section = [_HEAD], ""
+    parts, section, above = [_HEAD], "", ""
     for one in all_settings():
         if one.section != section:
             section = one.section
             parts.append(f"\n## `[{section}]`\n\n| Key | Default | Expected | Meaning |\n|---|---|---|---|\n")
-        cells = (f"`{one.key}`", f"`{shown(one.default)}`", one.expected, one.meaning)
+        meaning = "as above" if one.meaning == above else one.meaning
+        above = one.meaning
+        cells = (f"`{one.key}`", f"`{shown(one.default)}`", one.expected, meaning)
         parts.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n")
     return "".join([*parts, _TAIL])
 

@@ -65,11 +65,11 @@ def choose_folds(history: History, before: pd.Timestamp, horizons_days: tuple[in
             code="too_short",
         )
     shortest, longest = horizons[0] + horizons[-1], 2 * horizons[-1]
-    length = min(max(span / 3, shortest), longest)
+    length = min(max(int(span / 3), shortest), longest)
     count = min(_FOLDS, 1 + int((room - length) // _LEAST_STEP_DAYS))
     if count < 2:
-        length, count = float(shortest), 2
-    step = min((room - length) / (count - 1), float(horizons[-1]))
+        length, count = shortest, 2
+    step = min(int((room - length) / (count - 1)), max(horizons[-1], _LEAST_STEP_DAYS))
     return tuple(
         Fold(
             (before - pd.Timedelta(days=number * step + length)).floor("D"),
