@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from forecast.models import FitSettings
 from training.settings import Settings
 
 __all__ = ["notes"]
@@ -56,9 +57,10 @@ def _holdout_notes(settings: Settings) -> Iterator[str]:
 
 
 def _span_notes(settings: Settings, span_days: float | None) -> Iterator[str]:
-    if span_days is None:
+    fit, usual = settings.fit, FitSettings()
+    # The usual windows shrink with a short history as they should; who sets their own wants to know.
+    if span_days is None or (fit.windows, fit.window_days) == (usual.windows, usual.window_days):
         return
-    fit = settings.fit
     # As `forecast.models.ladder` lays them: the oldest window has as much before it as all windows together.
     fits = span_days / (2 * fit.windows + 1)
     if fits < fit.window_days:

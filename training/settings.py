@@ -7,6 +7,7 @@ a wrong type or range with what was expected.
 from __future__ import annotations
 
 import difflib
+import hashlib
 import json
 import math
 import tomllib
@@ -72,10 +73,7 @@ class Settings:
             for section in ("fit", "holdout")
             for key in _keys(type(getattr(self, section)))
         }
-        dialect = {
-            section: json.dumps(rules, ensure_ascii=False, sort_keys=True)
-            for section, rules in self.dialect.to_json().items()
-        }
+        dialect = {section: _rules_text(rules) for section, rules in self.dialect.to_json().items()}
         return {**own, **dialect}
 
 
@@ -91,6 +89,7 @@ class _Range:
         return bool(value) and all(map(self.holds, value)) if self.each else self.holds(value)
 
 
+_LONGEST_TEXT: Final = 500
 _POSITIVE: Final = _Range(lambda n: n > 0 and math.isfinite(n), "a number above 0")
 _NATURAL: Final = _Range(lambda n: n >= 0, "0 or more")
 _POSITIVES: Final = _Range(_POSITIVE.holds, "one or more numbers above 0", each=True)
@@ -219,6 +218,12 @@ def _words(kind: Any) -> str:
 
 def _keys(cls: type) -> list[str]:
     return [one.name for one in fields(cls)]
+
+
+def _rules_text(rules: Any) -> str:
+    """Rules as text, or their hash where a server would refuse so long a text."""
+    text = json.dumps(rules, ensure_ascii=False, sort_keys=True)
+    return text if len(text) <= _LONGEST_TEXT else f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def _plain(value: Any) -> Any:

@@ -144,5 +144,5 @@ def test_what_makes_no_sense_together_is_noted(settings: Settings, span: float |
     assert says in only
 
 
-def test_the_defaults_make_sense() -> None:
-    assert notes(read_settings(), 1_461.0) == []
+def test_the_defaults_make_sense_for_any_history() -> None:
+    assert notes(read_settings(), 1_461.0) == notes(read_settings(), 30.0) == []

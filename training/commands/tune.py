@@ -134,6 +134,9 @@ def command(
         confirmed = confirm(history, moment, holdout, settings.fit, found.settings)
         if found.is_better:
             write_bytes(out, tuned_text(settings, found, confirmed, holdout).encode())
+    bad = len(reading.report.quarantine)
+    if bad:
+        says.print(f"{bad:,} bad rows were set aside; `forecast check {data}` shows them", style="yellow")
     console = Console(highlight=False, width=None if says.is_terminal else 110)
     show(console, settings, found, confirmed, holdout, out)
 

@@ -168,9 +168,10 @@ def confirm(
 ) -> tuple[float, float, Gain]:
     """Losses of two settings on the held-out period, and the gain of the second over the first."""
     looks = Looks.of(history, Fold(holdout.start, as_of, holdout.horizons_days), before.landmark_every_days)
-    first, second = (
-        looks.losses(fit_models(history, holdout.start, one), history)[None, :] for one in (before, after)
-    )
+    first = looks.losses(fit_models(history, holdout.start, before), history)[None, :]
+    second = first
+    if after != before:
+        second = looks.losses(fit_models(history, holdout.start, after), history)[None, :]
     return float(first.sum()), float(second.sum()), Gain.of(first, second)
 
 
