@@ -122,7 +122,7 @@ def open_inputs(
     span = None if period is None else Period.parse(period)
     asked = None if as_of is None else parse_as_of(as_of)
     loaded = load_bundle(bundle)
-    reading = open_tables(data)
+    reading = open_tables(data, dialect=loaded.dialect)
     moment = reading.tables.default_as_of if asked is None else asked
     note(reading, loaded, moment)
     known = read_as_of(reading.tables, kind, moment, span)
