@@ -14,8 +14,8 @@ from forecast.history.history import NEVER_US
 
 __all__ = ["Fates"]
 
-_COHORTS: Final = 12  # groups of records created at the same time
-_PER_COHORT: Final = 20  # open records a group should have
+_COHORTS: Final = 20  # groups of records created at the same time
+_PER_COHORT: Final = 5  # open records a group should have
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
+from scipy.stats import binom
 
 from forecast.arrays import Bools, Floats, Ints
 from forecast.features.leakage.association import Values, rank_correlation
@@ -29,6 +30,7 @@ _COMMON: Final = 12  # values looked at one by one
 _SAME_DAY: Final = 1.0
 _COPIED: Final = 0.3  # of closed records, beyond chance, in which a number is the deal's duration
 _CORRELATED: Final = 0.9
+_UNLIKELY: Final = 0.01
 _NOTABLE_V: Final = 0.6
 _NOTABLE_AUC: Final = 0.85
 
@@ -54,17 +56,6 @@ class Judgement:
     code: str
     reason: str
     figures: Figures
-
-
-class _Odds(NamedTuple):
-    """Log odds ratio of having a value, closed against open records of the same cohort, and its error."""
-
-    log: float
-    error: float
-
-    def beyond(self, odds: float) -> bool:
-        """Whether the odds differ more than `odds` times, either way, error allowed for."""
-        return abs(self.log) - 2 * self.error > np.log(odds)
 
 
 def judge_undated(value: Values, fates: Fates, words: Words, rules: LeakRules) -> Judgement:
@@ -142,18 +133,19 @@ def _fill_gap(filled: Bools, fates: Fates, words: Words, rules: LeakRules) -> _G
             groups.append((abs(_share(filled, mine) - low) + _GAP * (word == "closed"), word, mine))
     for _, word, mine in sorted(groups, key=lambda group: -group[0]):
         told = f"filled in {low:.0%} of open but {_share(filled, mine):.0%} of {word} {words.records}"
-        odds = _matched_odds(filled, fates.is_open, mine, fates.cohort)
+        apart = _odds_differ(filled, fates.is_open, mine, fates.cohort, rules.odds)
+        gap, error = _matched_gap(filled, fates.is_open, mine, fates.cohort)
         by = (
-            f"it is {'filled in' if odds.log > 0 else 'emptied'} by closing"
+            f"it is {'filled in' if (apart or gap) > 0 else 'emptied'} by closing"
             if word == "closed"
             else f"when it is filled depends on what became of the {words.records.removesuffix('s')}"
         )
-        if odds.beyond(rules.odds):
-            return _Gap("leaks", "filled_by_closing", f"{told}: {by}")
-        gap, error = _matched_gap(filled, fates.is_open, mine, fates.cohort)
-        if abs(gap) < _GAP or abs(gap) < 4 * error:
-            continue
         rise, doubt = _rise(filled, mine, fates)
+        if apart and rise * apart + 2 * doubt > abs(gap) / 2:
+            return _Gap("leaks", "filled_by_closing", f"{told}: {by}")
+        # An honest field is filled more often in deals that are won: only all that closed can tell here.
+        if word != "closed" or abs(gap) < _GAP or abs(gap) < 4 * error:
+            continue
         if rise * np.sign(gap) > max(abs(gap) / 2, 3 * doubt):
             return _Gap("leaks", "filled_by_closing", f"{told}: {by}")
         if rise * np.sign(gap) + 2 * doubt > abs(gap) / 2 and doubtful is None:
@@ -169,7 +161,13 @@ def _tells_closed(value: Values, fates: Fates, words: Words, rules: LeakRules) -
         if count[level] < rules.min_closed:
             break
         has = value.levels == level
-        if _matched_odds(has, fates.is_open, fates.is_closed, fates.cohort).beyond(rules.odds):
+        apart = _odds_differ(has, fates.is_open, fates.is_closed, fates.cohort, rules.odds)
+        if not apart:
+            continue
+        # Deals nobody will ever close keep their value and stay open: honest, and no cohort has more of it later.
+        gap, _ = _matched_gap(has, fates.is_open, fates.is_closed, fates.cohort)
+        rise, doubt = _rise(has, fates.is_closed, fates)
+        if rise * apart > max(abs(gap) / 2, 2.5 * doubt):
             return (
                 f"one value stands in {_share(has, fates.is_open):.0%} of open but "
                 f"{_share(has, fates.is_closed):.0%} of closed {words.records}: it tells closed from open"
@@ -217,25 +215,27 @@ def _counts(has: Bools, is_open: Bools, mine: Bools, cohort: Ints) -> tuple[Floa
     return tuple(cell[both] for cell in cells)
 
 
-def _matched_odds(has: Bools, is_open: Bools, mine: Bools, cohort: Ints) -> _Odds:
-    """Mantel and Haenszel's common odds ratio over cohorts, half a record added to each cell in all.
+def _odds_differ(has: Bools, is_open: Bools, mine: Bools, cohort: Ints, odds: float) -> int:
+    """1 if closed records have a value with more than `odds` times the odds of open ones of their cohort, -1 if
+    with less than one part of `odds`, 0 if neither is sure.
 
-    Its error: Robins, Breslow and Greenland 1986, Estimators of the Mantel-Haenszel variance.
+    Asked twice: is what the open ones show likely if their odds were just `odds` times smaller than those of the
+    closed, and the other way round? Each side is taken as it is while the other is asked, so the smaller one
+    decides how sure one can be; a count of nought is no obstacle.
     """
-    cells = _counts(has, is_open, mine, cohort)
-    if not len(cells[0]):
-        return _Odds(0.0, np.inf)
-    a, b, c, d = (cell + 0.5 / len(cell) for cell in cells)
-    total = a + b + c + d
-    up, down = a * d / total, b * c / total
-    same, cross = (a + d) / total, (b + c) / total
-    above, below = up.sum(), down.sum()
-    variance = (
-        (same * up).sum() / (2 * above**2)
-        + (same * down + cross * up).sum() / (2 * above * below)
-        + (cross * down).sum() / (2 * below**2)
-    )
-    return _Odds(float(np.log(above / below)), float(np.sqrt(variance)))
+    with_it, without, open_with, open_without = _counts(has, is_open, mine, cohort)
+    closed, still = with_it + without, open_with + open_without
+    if not len(closed):
+        return 0
+    for sign, (a, c) in ((1, (with_it, open_with)), (-1, (without, open_without))):
+        # How often closed and open ones have it, each cohort leaning on all by the weight of one record.
+        p, q = ((n + (n.sum() + 0.5) / (of.sum() + 1)) / (of + 1) for n, of in ((a, closed), (c, still)))
+        fewer = float((still * p / (p + odds * (1 - p))).sum() / still.sum())
+        more = float((closed * odds * q / (1 - q + odds * q)).sum() / closed.sum())
+        unlikely = binom.cdf(c.sum(), still.sum(), fewer), binom.sf(a.sum() - 1, closed.sum(), more)
+        if max(unlikely) < _UNLIKELY:
+            return sign
+    return 0
 
 
 def _matched_gap(has: Bools, is_open: Bools, mine: Bools, cohort: Ints) -> tuple[float, float]:
