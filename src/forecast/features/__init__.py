@@ -10,6 +10,7 @@ from forecast.features.builder import (
 )
 from forecast.features.lead_policy import decide_lead_fields
 from forecast.features.leads import Customers, DatedCustomers, FrozenCustomers, build_leads
+from forecast.features.leakage import Finding, LeakRules, audit_fields, audit_lead_fields, worst_first
 from forecast.features.phrases import ANSWERS, Phrasebook
 from forecast.features.policy import Decision, decide_fields
 from forecast.features.registry import BUILT_IN, LEADS, FeatureSpec, custom_spec, label, spec_of
@@ -23,8 +24,12 @@ __all__ = [
     "Decision",
     "FeatureMatrix",
     "FeatureSpec",
+    "Finding",
     "FrozenCustomers",
+    "LeakRules",
     "Phrasebook",
+    "audit_fields",
+    "audit_lead_fields",
     "bant_totals",
     "build",
     "build_leads",
@@ -36,4 +41,5 @@ __all__ = [
     "label",
     "number_or_nan",
     "spec_of",
+    "worst_first",
 ]

@@ -1,8 +1,8 @@
 """Fields that leak, and clean ones that look as if they did, planted into a finished company on request.
 
 Each is a habit of real CRMs. What is planted changes tables only: nothing that was drawn before is drawn anew,
-so without leaks the same seed gives the same bytes, and with them the same deals. The exact truth of the company
-knows nothing of the planted fields.
+so without leaks the same seed gives the same bytes, and with them the same deals. The exact truth of the
+company knows nothing of the planted fields.
 """
 
 from __future__ import annotations
@@ -96,11 +96,11 @@ def _loss_reason(company: _Company, rng: np.random.Generator) -> _Company:
     return company.column("loss_reason", _where(known, _words(rng, len(known), "price", "silence", "rival")))
 
 
-def _is_closed(company: _Company, rng: np.random.Generator) -> _Company:
+def _is_closed(company: _Company, _: np.random.Generator) -> _Company:
     return company.column("is_closed", np.where(company.closed, "true", "false").astype(object))
 
 
-def _cycle_days(company: _Company, rng: np.random.Generator) -> _Company:
+def _cycle_days(company: _Company, _: np.random.Generator) -> _Company:
     """Days from creation to closing; for an open deal, to the day of the export."""
     until_us = np.where(company.closed, company.closed_us, company.end_us)
     days = (until_us - company.created_us) // DAY_US
@@ -114,23 +114,23 @@ def _actual_close(company: _Company, rng: np.random.Generator) -> _Company:
     return company.column("actual_close", day.astype("datetime64[D]").astype(str).astype(object))
 
 
-def _probability(company: _Company, rng: np.random.Generator) -> Floats:
+def _probability(company: _Company) -> Floats:
     """(D,) the probability a CRM shows: that of the stage, 0 or 100 once closed."""
     by_stage = {stage: share for stage, _, _, share, _ in process.STAGE_ROWS}
     events = company.frames["deal_events"]
     last = events[events["field"] == "stage"].drop_duplicates("deal_id", keep="last")
     shares = last.set_index("deal_id")["value"].map(by_stage)
-    return shares.reindex(company.frames["deals"]["deal_id"]).to_numpy(np.float64)
+    return np.asarray(shares.reindex(company.frames["deals"]["deal_id"]), dtype=np.float64)
 
 
-def _crm_probability(company: _Company, rng: np.random.Generator) -> _Company:
-    shown = np.round(100 * _probability(company, rng)).astype(np.int64).astype(str).astype(object)
+def _crm_probability(company: _Company, _: np.random.Generator) -> _Company:
+    shown = np.round(100 * _probability(company)).astype(np.int64).astype(str).astype(object)
     return company.column("crm_probability", shown)
 
 
-def _weighted_amount(company: _Company, rng: np.random.Generator) -> _Company:
+def _weighted_amount(company: _Company, _: np.random.Generator) -> _Company:
     amount = company.frames["deals"]["amount"].to_numpy(np.float64)
-    weighted = np.round(np.nan_to_num(amount) * _probability(company, rng)).astype(np.int64)
+    weighted = np.round(np.nan_to_num(amount) * _probability(company)).astype(np.int64)
     return company.column("weighted_amount", weighted.astype(str).astype(object))
 
 
@@ -151,7 +151,7 @@ def _decision_maker(company: _Company, rng: np.random.Generator) -> _Company:
     return company.events("decision_maker", deal, at_us, _words(rng, len(deal), "cfo", "ceo", "it"))
 
 
-def _bant_on_win(company: _Company, rng: np.random.Generator) -> _Company:
+def _bant_on_win(company: _Company, _: np.random.Generator) -> _Company:
     """All boxes are ticked, with their date, when a deal is won."""
     deal = np.flatnonzero(company.won)
     for field in process.BANT:
@@ -163,7 +163,7 @@ def _bant_on_win(company: _Company, rng: np.random.Generator) -> _Company:
 
 
 def _amount_on_win(company: _Company, rng: np.random.Generator) -> _Company:
-    """Nine of ten wins are signed a good tenth to a third below what the CRM said, and corrected on that day."""
+    """Nine of ten wins are signed a tenth to a third below what the CRM said, and corrected on that day."""
     deal = np.flatnonzero(company.won & (rng.random(len(company.won)) < 0.9))
     amount = company.frames["deals"]["amount"].to_numpy(np.float64, copy=True)
     signed = np.round(amount[deal] * rng.uniform(0.66, 0.88, len(deal)))
@@ -222,9 +222,9 @@ def _next_step(company: _Company, rng: np.random.Generator) -> _Company:
     until_us = np.where(company.closed, company.closed_us, company.end_us)
     count = rng.poisson((until_us - company.created_us) / DAY_US / 5)
     deal = np.repeat(np.arange(len(count)), count)
-    at_us = company.created_us[deal] + (
-        rng.random(len(deal)) * (until_us - company.created_us)[deal]
-    ).astype(np.int64)
+    at_us = company.created_us[deal] + (rng.random(len(deal)) * (until_us - company.created_us)[deal]).astype(
+        np.int64
+    )
     return company.events("next_step", deal, at_us, _words(rng, len(deal), "call", "offer", "visit", "wait"))
 
 
@@ -254,7 +254,7 @@ def _referrer(company: _Company, rng: np.random.Generator) -> _Company:
     return company.column("referrer", _where(known, _words(rng, len(known), "anna", "bert", "carl")))
 
 
-def _record_no(company: _Company, rng: np.random.Generator) -> _Company:
+def _record_no(company: _Company, _: np.random.Generator) -> _Company:
     """A running number in order of creation: it tells old deals from new, and so closed from open."""
     number = np.empty(len(company.won), np.int64)
     number[np.argsort(company.created_us, kind="stable")] = np.arange(1, len(number) + 1)
@@ -321,7 +321,8 @@ def plant(
     closings = moves[(outcome != "open") & (outcome != before)].drop_duplicates("deal_id", keep="last")
     closed_at = closings.set_index("deal_id")["recorded_at"].reindex(deals["deal_id"])
     closed = last != "open"
-    closed_us = np.where(closed, closed_at.fillna(pd.Timestamp(0, tz="UTC")).dt.as_unit("us").astype("int64"), _NEVER)
+    known_at = closed_at.fillna(pd.Timestamp(0, tz="UTC")).dt.as_unit("us")
+    closed_us = np.where(closed, known_at.astype("int64"), _NEVER)
     company = _Company(
         frames=frames,
         created_us=deals["created_at"].dt.as_unit("us").astype("int64").to_numpy(),

@@ -92,7 +92,7 @@ def cramers_v(value: Floats | Ints, won: Bools) -> float:
 
 
 def auc(value: Floats, won: Bools) -> float:
-    """Chance that a number ranks a won record apart from a lost one, in the better direction; 1/2 on few rows."""
+    """Chance that a number ranks a won record apart from a lost one, the better way; 1/2 on few rows."""
     count, wins = len(value), int(won.sum())
     if count < _FEW or not 5 <= wins <= count - 5:
         return 0.5
@@ -123,7 +123,7 @@ def custom_values(history: History, name: str, codes: Floats) -> Values:
 
 
 def _days(vocabulary: Vocabulary) -> Floats:
-    """(len(texts) + 1,) texts that are ISO dates as days since 1970, NaN for others; the last serves code -1."""
+    """(len(texts) + 1,) ISO dates among the texts as days since 1970, NaN for others; the last serves -1."""
     texts = pd.Series([*vocabulary.texts, None], dtype="str")
     # Tell words from dates by their first ones before a long vocabulary is read.
     if not texts.head(200).str.match(r"\d{4}-\d{2}").any():

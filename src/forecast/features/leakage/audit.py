@@ -119,9 +119,7 @@ def audit_lead_fields(
             value = _coded(getattr(history.columns, name.removesuffix("_id")))
         return _judge_lead_column(value, end, rules)
 
-    findings = [
-        _decided(name, partial(judge, name, custom=False), exclude, trust) for name in _LEAD_COLUMNS
-    ]
+    findings = [_decided(name, partial(judge, name, custom=False), exclude, trust) for name in _LEAD_COLUMNS]
     activities = partial(judge_activities, Past(history, end, rules), _LEADS)
     findings.append(_decided(ACTIVITIES, activities, exclude, trust))
     findings += [
@@ -176,4 +174,3 @@ def _coded(codes: Ints) -> Values:
 
 def _custom(history: History, name: str, field: int, every: Ints) -> Values:
     return custom_values(history, name, history.last(every, field, np.int64(NEVER_US)))
-

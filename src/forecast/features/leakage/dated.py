@@ -7,8 +7,8 @@ And what closing changes in a field that was honest before is named, because eve
 table as it stands is wrong.
 
 "By closing" is measured against chance: a field written every week has writes near closings, too. The rate at
-which a field is written on open days, away from creation and closing, tells how many to expect; that is doubled,
-because closings and writes both prefer office hours.
+which a field is written on open days, away from creation and closing, tells how many to expect; that is
+doubled, because closings and writes both prefer office hours.
 """
 
 from __future__ import annotations

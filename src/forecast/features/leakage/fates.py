@@ -57,17 +57,17 @@ class Fates:
     @cached_property
     def is_open(self) -> Bools:
         """(n,) open at the end."""
-        return self.kind == OPEN
+        return np.asarray(self.kind == OPEN)
 
     @cached_property
     def is_closed(self) -> Bools:
         """(n,) won or lost at the end."""
-        return (self.kind == WON) | (self.kind == LOST)
+        return np.asarray((self.kind == WON) | (self.kind == LOST))
 
     @cached_property
     def won(self) -> Bools:
         """(n,) won at the end."""
-        return self.kind == WON
+        return np.asarray(self.kind == WON)
 
     @cached_property
     def cohort(self) -> Ints:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
 __all__ = ["RANK", "Figures", "Finding", "LeakRules", "Verdict"]
@@ -53,8 +54,8 @@ class Figures:
         `closing_hours` before the closing or after it; `chance_share` is what open days would let expect
     filled_open, filled_won, filled_lost : share of the deals in which the field has a value; for dated fields
         as it stood before the closing window
-    strength_landmark, strength_close : association with won or lost, 0 to 1 (Cramer's V of values, missing being
-        one, or 2 |AUC - 1/2| of numbers), half-way through a deal's life, and as it stands in the end
+    strength_landmark, strength_close : association with won or lost, 0 to 1 (Cramer's V of values, missing
+        being one, or 2 |AUC - 1/2| of numbers), half-way through a deal's life, and as it stands in the end
     batch_share : of the writes by closing, the share that came with ten others at the same instant
     """
 
@@ -75,8 +76,8 @@ class Finding:
     """The audit's word on one field.
 
     field : its name; `custom` tells an attribute of the company from a field of the contract
-    verdict : `leaks` and `excluded` (by the settings) and `no_history` are left out; `trusted` leaks but is used
-        by order of the settings; `suspicious`, `too_few` (to tell) and `ok` are used
+    verdict : `leaks` and `excluded` (by the settings) and `no_history` are left out; `trusted` leaks but is
+        used by order of the settings; `suspicious`, `too_few` (to tell) and `ok` are used
     code : a stable word for the kind of leak or reason
     reason : the same as a plain sentence
     """
@@ -86,7 +87,7 @@ class Finding:
     code: str
     reason: str
     custom: bool = False
-    figures: Figures = field(default_factory=Figures)
+    figures: Figures = dataclasses.field(default_factory=Figures)
 
     @property
     def used(self) -> bool:

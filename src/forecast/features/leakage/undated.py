@@ -109,7 +109,9 @@ def judge_undated(value: Values, fates: Fates, words: Words, rules: LeakRules) -
     if not comparable:
         few = f"too few to tell: only {int(is_open.sum())} open {words.records} to compare with"
         return say("too_few", "too_few", few)
-    return say("ok", "alike", f"without events, but filled alike in open and closed {words.records}")
+    alike = f"without events, but filled alike in open and closed {words.records}"
+    apart = abs(figures.filled_open - _share(filled, is_closed)) > _GAP
+    return say("ok", "alike", f"{alike} created at the same time" if apart else alike)
 
 
 class _Gap(NamedTuple):
@@ -122,15 +124,17 @@ def _fill_gap(filled: Bools, fates: Fates, words: Words, rules: LeakRules) -> _G
     """Whether closing fills a column in (or empties it), of all closed records or of those with one outcome."""
     doubtful = None
     low = _share(filled, fates.is_open)
+    won_share = _share(fates.won, fates.is_closed)
+    every = {1.0: words.won, 0.0: words.lost}.get(won_share, "closed")
     groups: list[tuple[float, str, Bools]] = []
     for word, mine in (
-        ("closed", fates.is_closed),
+        (every, fates.is_closed),
         (words.won, fates.is_closed & fates.won),
         (words.lost, fates.is_closed & ~fates.won),
     ):
         if mine.sum() >= rules.min_closed:
             # All closed records are named unless one outcome stands out.
-            groups.append((abs(_share(filled, mine) - low) + _GAP * (word == "closed"), word, mine))
+            groups.append((abs(_share(filled, mine) - low) + _GAP * (word == every), word, mine))
     for _, word, mine in sorted(groups, key=lambda group: -group[0]):
         told = f"filled in {low:.0%} of open but {_share(filled, mine):.0%} of {word} {words.records}"
         apart = _odds_differ(filled, fates.is_open, mine, fates.cohort, rules.odds)
@@ -144,7 +148,7 @@ def _fill_gap(filled: Bools, fates: Fates, words: Words, rules: LeakRules) -> _G
         if apart and rise * apart + 2 * doubt > abs(gap) / 2:
             return _Gap("leaks", "filled_by_closing", f"{told}: {by}")
         # An honest field is filled more often in deals that are won: only all that closed can tell here.
-        if word != "closed" or abs(gap) < _GAP or abs(gap) < 4 * error:
+        if word != every or abs(gap) < _GAP or abs(gap) < 4 * error:
             continue
         if rise * np.sign(gap) > max(abs(gap) / 2, 3 * doubt):
             return _Gap("leaks", "filled_by_closing", f"{told}: {by}")
@@ -154,7 +158,7 @@ def _fill_gap(filled: Bools, fates: Fates, words: Words, rules: LeakRules) -> _G
 
 
 def _tells_closed(value: Values, fates: Fates, words: Words, rules: LeakRules) -> str:
-    """Which value, if any, closed records have and open ones of the same time do not, or the other way round."""
+    """Which value, if any, closed records have and open ones of the same time do not, or the reverse."""
     count = np.bincount(value.levels)
     count[0] = 0  # missing is the question of `_fill_gap`
     for level in np.argsort(-count, kind="stable")[:_COMMON]:
@@ -164,7 +168,7 @@ def _tells_closed(value: Values, fates: Fates, words: Words, rules: LeakRules) -
         apart = _odds_differ(has, fates.is_open, fates.is_closed, fates.cohort, rules.odds)
         if not apart:
             continue
-        # Deals nobody will ever close keep their value and stay open: honest, and no cohort has more of it later.
+        # Deals nobody will ever close keep their value and stay open: honest, and no cohort gets more of it.
         gap, _ = _matched_gap(has, fates.is_open, fates.is_closed, fates.cohort)
         rise, doubt = _rise(has, fates.is_closed, fates)
         if rise * apart > max(abs(gap) / 2, 2.5 * doubt):
@@ -219,9 +223,9 @@ def _odds_differ(has: Bools, is_open: Bools, mine: Bools, cohort: Ints, odds: fl
     """1 if closed records have a value with more than `odds` times the odds of open ones of their cohort, -1 if
     with less than one part of `odds`, 0 if neither is sure.
 
-    Asked twice: is what the open ones show likely if their odds were just `odds` times smaller than those of the
-    closed, and the other way round? Each side is taken as it is while the other is asked, so the smaller one
-    decides how sure one can be; a count of nought is no obstacle.
+    Asked twice: is what the open ones show likely if their odds were just `odds` times smaller than those of
+    the closed, and the other way round? Each side is taken as it is while the other is asked, so the
+    smaller one decides how sure one can be; a count of nought is no obstacle.
     """
     with_it, without, open_with, open_without = _counts(has, is_open, mine, cohort)
     closed, still = with_it + without, open_with + open_without
