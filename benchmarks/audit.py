@@ -2,11 +2,11 @@
 
     python -m benchmarks.audit [--deals 100,300,1000,5000] [--companies 20]
 
-Every company is simulated twice: with all leaks of `forecast.simulator.leaks` and the clean lookalikes, and with
-the lookalikes alone. A leak is *caught* if every field it touches is left out or named as suspicious; which of
-the two stands beside it. A clean field is *accused* if it is left out, *named* if it is called suspicious. Clean
-are the lookalikes and all fields of the company itself but two: its amounts are corrected at signature and its
-close dates overwritten by a win, as in real CRMs, and the audit is right to name them.
+Every company is simulated twice: with all leaks of `forecast.simulator.leaks` and the clean lookalikes, and
+with the lookalikes alone. A leak is *caught* if every field it touches is left out or named as suspicious; in
+how many it was left out stands in brackets. A clean field is *accused* if it is left out, *named* if it is
+called suspicious. Clean are the lookalikes and all fields of the company itself but two: its amounts are
+corrected at signature and its close dates overwritten by a win, as in real CRMs, and the audit rightly says so.
 """
 
 from __future__ import annotations

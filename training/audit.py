@@ -9,7 +9,14 @@ from typing import Any
 import pandas as pd
 
 from forecast.errors import DataError, GateError
-from forecast.features import Finding, audit_fields, audit_lead_fields, worst_first
+from forecast.features import (
+    Finding,
+    audit_fields,
+    audit_lead_fields,
+    check_field_names,
+    check_lead_field_names,
+    worst_first,
+)
 from forecast.features.leakage.scramble import Scramble, look_moments, scramble_test
 from forecast.history import History, Leads
 from forecast.models import FittedModels
@@ -70,11 +77,13 @@ def audit_history(history: History, leads: Leads, as_of: pd.Timestamp, settings:
     Raises UsageError for a name in the settings that the data does not have.
     """
     fit = settings.fit
+    check_field_names(history, fit.exclude_fields, fit.trust_fields)
     of_deals = audit_fields(
         history, as_of_us(as_of), exclude=fit.exclude_fields, trust=fit.trust_fields, rules=fit.leak_rules
     )
     of_leads: tuple[Finding, ...] = ()
     if len(leads):
+        check_lead_field_names(leads.history, fit.exclude_lead_fields, fit.trust_lead_fields)
         of_leads = audit_lead_fields(
             leads.history,
             exclude=fit.exclude_lead_fields,

@@ -65,7 +65,8 @@ def train(
     registering: whether the bundle is going to be registered, which a field that leaks and is trusted stops
     tell: called with what is being done and the share done, for a progress bar
     Raises GateError, having written nothing, if it is stopped, DataError if nothing is known before `as_of`,
-    OutputError if the bundle cannot be written. Callers that may not be alone hold `training.lock.exclusive(folder)` meanwhile.
+    OutputError if the bundle cannot be written. Callers that may not be alone hold
+    `training.lock.exclusive(folder)` meanwhile.
     """
     say: Tell = tell or (lambda _text, _share: None)
     moment = tables.default_as_of if as_of is None else as_of

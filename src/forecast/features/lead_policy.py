@@ -29,7 +29,7 @@ from forecast.features.policy import Decision
 from forecast.features.registry import LEADS, custom_spec
 from forecast.history import History
 
-__all__ = ["decide_lead_fields", "decided_leads"]
+__all__ = ["check_lead_field_names", "decide_lead_fields", "decided_leads"]
 
 _AS_OF: Final = "read as of the moment"
 _ALIKE: Final = "a snapshot without dates, but filled alike whatever became of the lead"
@@ -48,11 +48,16 @@ def decide_lead_fields(
     trust : columns used whatever the data say
     Raises UsageError for a name that means nothing.
     """
+    check_lead_field_names(history, exclude, trust)
+    return decided_leads(audit_lead_fields(history, exclude=exclude, trust=trust, rules=rules), exclude)
+
+
+def check_lead_field_names(history: History, exclude: tuple[str, ...], trust: tuple[str, ...]) -> None:
+    """Raise UsageError for a name in the settings that these leads do not have."""
     columns = {spec.field for spec in LEADS} - {"", "activity"} | {ACTIVITIES, *history.columns.custom}
     whose = "the leads of this data do"
     check_names("exclude_lead_fields", exclude, columns | {spec.name for spec in LEADS}, whose)
     check_names("trust_lead_fields", trust, columns, whose)
-    return decided_leads(audit_lead_fields(history, exclude=exclude, trust=trust, rules=rules), exclude)
 
 
 def decided_leads(findings: Iterable[Finding], exclude: tuple[str, ...] = ()) -> list[Decision]:

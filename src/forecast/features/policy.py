@@ -24,7 +24,7 @@ from forecast.features.registry import BUILT_IN, custom_spec
 from forecast.history import FIELDS, History
 from forecast.history.columns import ACTIVITY, BANT
 
-__all__ = ["Decision", "decide_fields", "decided", "reads"]
+__all__ = ["Decision", "check_field_names", "decide_fields", "decided"]
 
 # Features read from a column of `deals` that the contract has no events of.
 _FACTS: Final = {
@@ -63,12 +63,16 @@ def decide_fields(
         moment, so it cannot be trusted
     Raises UsageError for a name that means nothing.
     """
-    custom = set(history.columns.custom)
-    fields = {*FIELDS[:ACTIVITY], ACTIVITIES, *FACTS} - {"stage"} | custom
+    check_field_names(history, exclude, trust)
+    return decided(audit_fields(history, until_us, exclude=exclude, trust=trust, rules=rules), exclude)
+
+
+def check_field_names(history: History, exclude: tuple[str, ...], trust: tuple[str, ...]) -> None:
+    """Raise UsageError for a name in the settings that this data does not have."""
+    fields = {*FIELDS[:ACTIVITY], ACTIVITIES, *FACTS, *history.columns.custom} - {"stage"}
     named = fields | {spec.name for spec in BUILT_IN} | {spec.field for spec in BUILT_IN if spec.field}
     check_names("exclude_fields", exclude, named, "this data does")
     check_names("trust_fields", trust, fields, "this data does")
-    return decided(audit_fields(history, until_us, exclude=exclude, trust=trust, rules=rules), exclude)
 
 
 def decided(findings: Iterable[Finding], exclude: tuple[str, ...] = ()) -> list[Decision]:
@@ -80,7 +84,7 @@ def decided(findings: Iterable[Finding], exclude: tuple[str, ...] = ()) -> list[
     found = {one.field: one for one in findings if not one.custom}
     decisions = []
     for spec in BUILT_IN:
-        about = [found[field] for field in reads(spec.name, spec.field) if field in found]
+        about = [found[field] for field in _reads(spec.name, spec.field) if field in found]
         # What sums several fields up goes on without one of them that merely has no history.
         refusal = next(
             (one for one in about if not one.used and (one is about[0] or one.verdict == "leaks")), None
@@ -101,7 +105,7 @@ def decided(findings: Iterable[Finding], exclude: tuple[str, ...] = ()) -> list[
     return decisions
 
 
-def reads(feature: str, field: str) -> tuple[str, ...]:
+def _reads(feature: str, field: str) -> tuple[str, ...]:
     """Fields as the audit calls them that a built-in feature with this `field` of the registry is read from."""
     if feature in _FACTS:
         return (_FACTS[feature],)

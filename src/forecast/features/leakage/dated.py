@@ -149,6 +149,7 @@ def judge_dated(past: Past, field: int, words: Words) -> Judgement:
         told = (
             f"{writes.first:.0%} of the closed {words.records} that have it got it by closing "
             f"(within {rules.closing_hours:.0f} h of it or after, beyond chance)"
+            f"{', most of them many at one instant' if figures.batch_share > 0.5 else ''}"
         )
         return Judgement("leaks", "written_by_closing", told, figures)
     changed = {
