@@ -19,7 +19,7 @@ from forecast.arrays import Bools, Floats, Ints
 from forecast.features.leakage.association import Values, rank_correlation
 from forecast.features.leakage.fates import Fates
 from forecast.features.leakage.findings import Figures, LeakRules, Verdict
-from forecast.history import WON
+from forecast.history import LOST, WON
 from forecast.periods import DAY_US
 
 __all__ = ["Judgement", "Words", "judge_undated"]
@@ -155,6 +155,17 @@ def _fill_gap(filled: Bools, fates: Fates, words: Words, rules: LeakRules) -> _G
             return _Gap("leaks", "filled_by_closing", f"{told}: {by}")
         if rise * np.sign(gap) + 2 * doubt > abs(gap) / 2 and doubtful is None:
             doubtful = _Gap("suspicious", "fill_differs", f"{told}: perhaps {by}")
+    won, lost = fates.is_closed & fates.won, fates.is_closed & ~fates.won
+    # Honest fields, too, are filled more often in deals that are won: so often only by one of the outcomes.
+    alone = _odds_differ(filled, lost, won, np.zeros_like(fates.cohort), rules.odds**2)
+    if alone and min(won.sum(), lost.sum()) >= rules.min_closed:
+        more, fewer = (won, lost) if alone > 0 else (lost, won)
+        told = (
+            f"filled in {_share(filled, more):.0%} of {words.of(WON if alone > 0 else LOST)} but "
+            f"{_share(filled, fewer):.0%} of {words.of(LOST if alone > 0 else WON)} {words.records}: "
+            f"when it is filled depends on what became of the {words.records.removesuffix('s')}"
+        )
+        return _Gap("leaks", "filled_by_closing", told)
     return doubtful
 
 
