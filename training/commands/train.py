@@ -111,6 +111,7 @@ def command(
                 folder,
                 settings,
                 as_of=as_of,
+                registering=register,
                 tell=lambda text, share: bar.update(task, description=text, completed=share),
             )
         for text in _set_aside(reading.report, data):
