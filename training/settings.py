@@ -19,7 +19,7 @@ from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
 from forecast.errors import UsageError
 from forecast.models import FitSettings
 
-__all__ = ["HoldoutSettings", "Settings", "TrackingSettings", "read_settings"]
+__all__ = ["HoldoutSettings", "SegmentSettings", "Settings", "TrackingSettings", "read_settings"]
 
 T = TypeVar("T")
 
@@ -44,12 +44,21 @@ class TrackingSettings:
     retries: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentSettings:
+    """By which columns of deals the model card tells metrics apart."""
+
+    columns: tuple[str, ...]
+    least_deals: int
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """All settings of one training."""
 
     fit: FitSettings
     holdout: HoldoutSettings
+    segments: SegmentSettings
     tracking: TrackingSettings
 
     def flat(self) -> dict[str, str]:
@@ -90,6 +99,7 @@ _RANGES: Final[Mapping[str, _Range]] = {
     "fit.window_days": _POSITIVE,
     "holdout.days": _NATURAL,
     "holdout.horizons_days": _POSITIVES,
+    "segments.least_deals": _Range(lambda n: n >= 1, "1 or more"),
     "tracking.experiment": _NAME,
     "tracking.model": _NAME,
     "tracking.timeout_seconds": _POSITIVE,
@@ -98,6 +108,7 @@ _RANGES: Final[Mapping[str, _Range]] = {
 _SECTIONS: Final[Mapping[str, type]] = {
     "fit": FitSettings,
     "holdout": HoldoutSettings,
+    "segments": SegmentSettings,
     "tracking": TrackingSettings,
 }
 
@@ -122,6 +133,7 @@ def read_settings(path: Path | None = None) -> Settings:
     return Settings(
         fit=_section(FitSettings, "fit", tables, where),
         holdout=_section(HoldoutSettings, "holdout", tables, where),
+        segments=_section(SegmentSettings, "segments", tables, where),
         tracking=_section(TrackingSettings, "tracking", tables, where),
     )
 

@@ -22,7 +22,7 @@ __all__ = ["Training", "train"]
 Tell = Callable[[str, float], None]
 
 # With fewer closed deals than this, what was learnt is mostly what was assumed; see docs/training.md.
-_THIN_CLOSED_DEALS = 100
+THIN_CLOSED_DEALS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def _thin_data(models: FittedModels) -> list[str]:
             "No deal has closed yet: every probability rests on the CRM's own stage probabilities and on "
             "common experience, and ranges are wide. Train again as deals close."
         ]
-    if won + lost < _THIN_CLOSED_DEALS or not won or not lost:
+    if won + lost < THIN_CLOSED_DEALS or not won or not lost:
         return [
             f"Only {won} won and {lost} lost deals to learn from: probabilities still lean on the CRM's own "
             "stage probabilities, and ranges are wide. Train again as deals close."

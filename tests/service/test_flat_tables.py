@@ -1,4 +1,4 @@
-"""A table of deals in flat columns: the scores of the tables to the last bit, and one clear word on a bad row."""
+"""A table of deals in flat columns: the scores of the tables to the last bit, one clear word on a bad row."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_a_bad_cell_is_named_by_row_deal_and_column(
 def test_an_id_is_text_and_comes_once(bundle: Bundle, few: pd.DataFrame) -> None:
     with pytest.raises(DataError, match=r"^row 0, column deal_id: expected text"):
         score_table(bundle, few.assign(deal_id=[1, 2, 3]), as_of="2026-01-01")
-    with pytest.raises(DataError, match="row 1 .* column deal_id: comes twice in this table"):
+    with pytest.raises(DataError, match=r"row 1 .* column deal_id: comes twice in this table"):
         score_table(bundle, few.assign(deal_id="D-1"), as_of="2026-01-01")
 
 

@@ -230,6 +230,6 @@ def _aligned(
     )
     for name in ("close_on_p10", "close_on_p50", "close_on_p90"):
         told[name] = told[name].dt.strftime("%Y-%m-%d")
-    unknown = {name: "" for name in ("owner_id", "grade", "close_on_p10", "close_on_p50", "close_on_p90")}
-    told = told.fillna({**unknown, "reasons": "[]"}).astype({name: object for name in unknown})
+    unknown = dict.fromkeys(("owner_id", "grade", "close_on_p10", "close_on_p50", "close_on_p90"), "")
+    told = told.fillna({**unknown, "reasons": "[]"})
     return told.reindex(columns=list(SCORE_COLUMNS)).astype({"won_in_period": "float64"}).set_axis(index)
