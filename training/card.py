@@ -27,7 +27,7 @@ from training.settings import Settings
 from training.summary import LABELS
 from training.train import THIN_CLOSED_DEALS, Training
 
-__all__ = ["MINIMA", "card_facts", "card_path", "card_text", "shortened"]
+__all__ = ["MINIMA", "card_facts", "card_path", "card_text"]
 
 Facts = dict[str, Any]
 
@@ -153,16 +153,6 @@ def card_text(facts: Facts) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def shortened(card: str, most: int, where: str) -> str:
-    """The card cut to at most so many characters, at a heading if it can be, with a word where the rest is."""
-    if len(card) <= most:
-        return card
-    rest = f"\n\nThe rest is in {where}.\n"
-    kept = card[: most - len(rest)]
-    at = kept.rfind("\n\n## ")
-    return (kept[:at] if at > 0 else kept[: kept.rfind("\n")]).rstrip() + rest
-
-
 # -- facts ---------------------------------------------------------------------------------------------------
 
 
@@ -188,7 +178,7 @@ def _minimum(models: FittedModels, history: History, settings: Settings) -> list
         reached = here_won >= least_won and here_lost >= least_lost
         here = f"{here_won:,} won, {here_lost:,} lost"
         found.append({"name": name, "asks": asks, "here": here, "reached": reached})
-    items = sum(models.counts[kind] for kind in ("won", "lost", "open"))
+    items = len(history)
     found.append(
         {
             "name": "Bitrix24",
@@ -198,13 +188,15 @@ def _minimum(models: FittedModels, history: History, settings: Settings) -> list
         }
     )
     closed = won + lost
-    for name, least in (
-        ("Forecast: more than cells by stage", settings.fit.min_closed_deals),
-        ("Forecast: no warning of thin data", THIN_CLOSED_DEALS),
-        ("Forecast: trees are tried", settings.fit.min_boosted_deals),
+    grown = any(rung.name == "boosted" and rung.log_score is not None for rung in models.ladder)
+    for name, asks, reached in (
+        ("more than cells by stage", settings.fit.min_closed_deals, closed >= settings.fit.min_closed_deals),
+        ("no warning of thin data", THIN_CLOSED_DEALS, closed >= THIN_CLOSED_DEALS),
+        ("trees are tried", f"{settings.fit.min_boosted_deals} closed before every window", grown),
     ):
-        asks = f"{least:,} closed" + (" before every window" if "trees" in name else "")
-        found.append({"name": name, "asks": asks, "here": f"{closed:,} closed", "reached": closed >= least})
+        asked = asks if isinstance(asks, str) else f"{asks:,} closed"
+        here = f"{closed:,} closed"
+        found.append({"name": f"Forecast: {name}", "asks": asked, "here": here, "reached": reached})
     return found
 
 

@@ -1,7 +1,7 @@
 """The data of a training as MLflow knows data sets: a name, a fingerprint, columns and counts, never a copy.
 
-Where the data lay stays out of it: a path says much to a stranger and nothing to another machine. The fingerprint
-is what finds them again: the same tables have the same one, wherever they lie (`forecast.tables`).
+Where the data lay stays out of it: a path says much to a stranger and nothing to another machine. The
+fingerprint is what finds them again: the same tables have the same one, wherever they lie (`forecast.tables`).
 """
 
 from __future__ import annotations

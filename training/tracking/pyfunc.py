@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import warnings
 from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,7 +27,7 @@ from forecast.service.flat import flat_row
 from forecast.service.openapi import example_score_request
 from forecast.tables import TABLES
 
-__all__ = ["BUNDLE_PATH", "save_model"]
+__all__ = ["BUNDLE_PATH", "bundle_in", "save_model"]
 
 # Where the bundle lies inside the model.
 BUNDLE_PATH: Final = "artifacts/bundle"
@@ -44,7 +45,10 @@ def save_model(bundle: Path, into: Path, *, model: Any) -> None:
 
     model : the `mlflow.models.Model` to describe it with, which knows its run and its id
     """
-    import mlflow.pyfunc
+    with warnings.catch_warnings():
+        # Its import warns of type hints of its own.
+        warnings.simplefilter("ignore", UserWarning)
+        import mlflow.pyfunc
     from mlflow.models import ModelSignature
 
     loaded = load_bundle(bundle)
@@ -69,6 +73,12 @@ def save_model(bundle: Path, into: Path, *, model: Any) -> None:
     described["model_code_path"] = _CODE.name
     described["artifacts"]["bundle"]["uri"] = BUNDLE_PATH
     model.save(into / "MLmodel")
+
+
+def bundle_in(folder: Path) -> Path:
+    """The bundle of a downloaded version: inside the model, or the folder itself, as versions once were."""
+    inside = folder / BUNDLE_PATH
+    return inside if inside.is_dir() else folder
 
 
 def _inputs(bundle: Bundle) -> Any:

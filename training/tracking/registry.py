@@ -1,7 +1,8 @@
 """The registry: versions of the registered model, and the aliases that name them.
 
-A registered version points at the model its run put out; the bundle lies in it as the plain folder of text files
-it is (`training.tracking.pyfunc.BUNDLE_PATH`). One bundle is registered once: its id is the tag `bundle_id` of the version.
+A registered version points at the model its run put out; the bundle lies in it as the plain folder of text
+files it is (`training.tracking.pyfunc.BUNDLE_PATH`). One bundle is registered once: its id is the tag
+`bundle_id` of the version.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ def add_version(
             raise
     return client.create_model_version(
         model,
-        source=f"models:/{model_id}",
+        # Not `models:/ID`: to find that, an embedded database would be looked for in the current folder.
+        source=client.get_logged_model(model_id).artifact_location,
         run_id=run_id,
         tags={"bundle_id": bundle_id},
         description=description or None,

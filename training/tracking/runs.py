@@ -1,6 +1,7 @@
 """Recording a finished training: one run, a child for each rung and for the held-out period, and the model.
 
-The parent comes first and is finished last: whatever happens in between, a run that stands as finished is whole.
+The parent comes first and is finished last: whatever happens in between, a run that stands as finished is
+whole.
 A bundle that is recorded already is not recorded twice.
 """
 
@@ -12,6 +13,7 @@ import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +21,6 @@ from time import time
 from typing import Any, Final
 
 from forecast import __version__
-from forecast.tables import write_bytes
 from training.settings import TrackingSettings
 from training.tracking.client import connect, failures_explained, quoted, tracking_uri, without_password
 from training.tracking.dataset import DataFacts, dataset_input
@@ -29,7 +30,8 @@ from training.tracking.registry import add_version, name_version, registered
 __all__ = ["Child", "Record", "Recorded", "record"]
 
 _BATCH: Final = 100  # parameters one request may carry
-_MOST_NOTE: Final = 8_000  # characters of a tag
+_MOST_NOTE: Final = 8_000  # characters a tag may have
+_MOST_DESCRIPTION: Final = 5_000  # and the description of a version
 _PACKAGES: Final = ("numpy", "pandas", "scipy", "lightgbm", "mlflow")
 # Tags of ours by which a run is found again.
 _PARENT, _MODEL = "parent", "model_id"
@@ -117,7 +119,7 @@ def record(training: Record, settings: TrackingSettings, *, register: bool) -> R
             run_id,
             training.bundle_id,
             model_id=run.data.tags[_MODEL],
-            description=training.card,
+            description=_shortened(training.card, _MOST_DESCRIPTION, f"card.md of run {run_id}"),
         )
         alias = name_version(client, settings.model, str(version.version))
         return Recorded(shown, run_id, str(version.version), alias)
@@ -139,7 +141,7 @@ def _close_abandoned(client: Any, experiment: str, folder: Path) -> None:
 
     Only one training at a time writes a bundle folder, so a run of ours for it that is still going is dead.
     """
-    mine = f"tags.folder = '{_folder_tag(folder)}' and tags.host = '{socket.gethostname()}'"
+    mine = f"tags.place = '{_place(folder)}'"
     for run in client.search_runs([experiment], f"attributes.status = 'RUNNING' and {mine}"):
         client.set_terminated(run.info.run_id, status="FAILED")
 
@@ -151,9 +153,9 @@ def _recorded_run(client: Any, experiment: str, bundle_id: str) -> Any | None:
     return next((run for run in found if _MODEL in run.data.tags), None)
 
 
-def _folder_tag(folder: Path) -> str:
-    """A bundle folder as the tag that finds its abandoned runs: its name and its parent's, no more of the path."""
-    return quoted(Path(*folder.absolute().parts[-2:]))
+def _place(folder: Path) -> str:
+    """Which folder on which machine, told apart from all others without saying where it is."""
+    return sha256(f"{socket.gethostname()}:{folder.resolve()}".encode()).hexdigest()[:16]
 
 
 class _Writer:
@@ -163,8 +165,8 @@ class _Writer:
         self.client, self.experiment, self.training = client, experiment, training
         self.tags = {
             "bundle_id": training.bundle_id,
-            "folder": _folder_tag(training.folder),
-            "host": socket.gethostname(),
+            "bundle": training.folder.name,
+            "place": _place(training.folder),
         }
         self.started_ms = int(training.started * 1000)
         self.running: list[str] = []
@@ -187,7 +189,7 @@ class _Writer:
         client, training = self.client, self.training
         tags = {**training.tags, **_system(), "kind": _PARENT}
         if training.card:
-            tags["mlflow.note.content"] = training.card
+            tags["mlflow.note.content"] = _shortened(training.card, _MOST_NOTE, "the artifact card.md")
         run_id = self._begin(f"{training.folder.name} {training.bundle_id[:12]}", tags)
         data = None if training.data is None else dataset_input(training.data)
         if data is not None:
@@ -198,7 +200,9 @@ class _Writer:
         if training.files:
             with TemporaryDirectory() as scratch:
                 for name, content in training.files.items():
-                    write_bytes(Path(scratch) / name, content)
+                    file = Path(scratch) / name
+                    file.parent.mkdir(exist_ok=True)
+                    file.write_bytes(content)
                 client.log_artifacts(run_id, scratch)
         self._model(run_id, model_name)
         client.set_tag(run_id, _MODEL, self.model_id)
@@ -281,6 +285,16 @@ class _Writer:
                 self.client.finalize_logged_model(self.model_id, "FAILED")
             for run_id in reversed(self.running):
                 self.client.set_terminated(run_id, status="FAILED")
+
+
+def _shortened(card: str, most: int, where: str) -> str:
+    """The card cut to at most so many characters, at a heading if it can be, with a word where the rest is."""
+    if len(card) <= most:
+        return card
+    rest = f"\n\nThe rest is in {where}.\n"
+    kept = card[: most - len(rest)]
+    at = kept.rfind("\n\n## ")
+    return (kept[:at] if at > 0 else kept[: kept.rfind("\n")]).rstrip() + rest
 
 
 def _unreachable(error: BaseException) -> bool:

@@ -24,12 +24,7 @@ class Scorer(PythonModel):  # type: ignore[misc]  # MLflow publishes no types
 
         self.bundle = load_bundle(context.artifacts["bundle"])
 
-    def predict(
-        self,
-        context: Any,  # noqa: ARG002  MLflow passes it
-        model_input: pd.DataFrame,
-        params: dict[str, Any] | None = None,
-    ) -> pd.DataFrame:
+    def predict(self, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """A row of scores for each row; see `forecast.service.flat.score_table` for table and parameters."""
         from forecast.service.flat import score_table
 
