@@ -254,6 +254,35 @@ def test_a_server_that_never_answers_is_given_the_time_of_the_settings(
     )
 
 
+def test_the_first_call_that_finds_nobody_is_the_last(
+    tracking_db: str, training: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tidying up would wait for the same server again; the next training does it."""
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    asked: list[str] = []
+
+    def gone(*_: Any, **__: Any) -> None:
+        asked.append("log_batch")
+        raise MlflowException("API request failed") from ConnectionRefusedError(111, "Connection refused")
+
+    record(training, settings_for(tracking_db), register=False)
+    other = dataclasses.replace(training, bundle_id="f" * 64)
+    monkeypatch.setattr(MlflowClient, "log_batch", gone)
+    monkeypatch.setattr(MlflowClient, "set_terminated", lambda *_, **__: asked.append("set_terminated"))
+    with pytest.raises(UnavailableError, match="did not record the run: Connection refused"):
+        record(other, settings_for(tracking_db), register=True)
+    assert asked == ["log_batch"]
+    monkeypatch.undo()
+    done = record(other, settings_for(tracking_db), register=False)
+    client = client_of(tracking_db)
+    runs = client.search_runs(
+        [client.get_run(done.run_id).info.experiment_id], f"tags.bundle_id = '{other.bundle_id}'"
+    )
+    assert sorted(run.info.status for run in runs) == ["FAILED", "FINISHED", "FINISHED", "FINISHED"]
+
+
 def test_where_runs_go(monkeypatch: pytest.MonkeyPatch) -> None:
     assert tracking_uri(settings_for("")) == "sqlite:///mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
