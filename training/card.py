@@ -168,7 +168,8 @@ def _minimum(models: FittedModels, history: History, settings: Settings) -> list
     won, lost = models.counts["won"], models.counts["lost"]
     found = []
     for name, least_won, least_lost, days in MINIMA:
-        asks, here_won, here_lost = f"{least_won} won, {least_lost} lost", won, lost
+        asks = f"{least_won} won, {least_lost} lost"
+        here_won, here_lost = won, lost
         if days is not None:
             asks += f" within {days / 365:.0f} years"
             late = (closings.at_us < until_us) & (closings.at_us >= until_us - int(days * DAY_US))
@@ -189,14 +190,17 @@ def _minimum(models: FittedModels, history: History, settings: Settings) -> list
     )
     closed = won + lost
     grown = any(rung.name == "boosted" and rung.log_score is not None for rung in models.ladder)
-    for name, asks, reached in (
-        ("more than cells by stage", settings.fit.min_closed_deals, closed >= settings.fit.min_closed_deals),
-        ("no warning of thin data", THIN_CLOSED_DEALS, closed >= THIN_CLOSED_DEALS),
+    for step, least, reached in (
+        (
+            "more than cells by stage",
+            f"{settings.fit.min_closed_deals:,} closed",
+            closed >= settings.fit.min_closed_deals,
+        ),
+        ("no warning of thin data", f"{THIN_CLOSED_DEALS:,} closed", closed >= THIN_CLOSED_DEALS),
         ("trees are tried", f"{settings.fit.min_boosted_deals} closed before every window", grown),
     ):
-        asked = asks if isinstance(asks, str) else f"{asks:,} closed"
         here = f"{closed:,} closed"
-        found.append({"name": f"Forecast: {name}", "asks": asked, "here": here, "reached": reached})
+        found.append({"name": f"Forecast: {step}", "asks": least, "here": here, "reached": reached})
     return found
 
 

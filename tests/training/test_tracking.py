@@ -100,6 +100,9 @@ def test_a_run_holds_parameters_metrics_files_and_what_computed_it(
     assert tags["mlflow.note.content"].startswith("# Card")
     assert len(tags["mlflow.note.content"]) <= 8_000
     assert done.version is None
+    model = client_of(tracking_db).get_logged_model(tags["model_id"])
+    assert {one.key: one.value for one in model.metrics} == training.metrics
+    assert (model.source_run_id, model.status.name) == (done.run_id, "READY")
     assert artifacts_of(tracking_db, done.run_id) == ["card.md", "tables"]
     assert artifacts_of(tracking_db, done.run_id, "tables") == ["tables/curves.csv"]
 

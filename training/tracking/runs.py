@@ -194,7 +194,15 @@ class _Writer:
         data = None if training.data is None else dataset_input(training.data)
         if data is not None:
             client.log_inputs(run_id, datasets=[data])
-        self._figures(run_id, training.params, training.metrics)
+        logged = client.create_logged_model(
+            self.experiment,
+            name=model_name,
+            source_run_id=run_id,
+            tags={"bundle_id": training.bundle_id},
+            params=dict(training.tags),
+        )
+        self.model_id = str(logged.model_id)
+        self._figures(run_id, training.params, training.metrics, model_id=self.model_id)
         for child in training.children:
             self._child(run_id, child)
         if training.files:
@@ -204,7 +212,7 @@ class _Writer:
                     file.parent.mkdir(exist_ok=True)
                     file.write_bytes(content)
                 client.log_artifacts(run_id, scratch)
-        self._model(run_id, model_name)
+        self._model(run_id, logged.artifact_location)
         client.set_tag(run_id, _MODEL, self.model_id)
         self._end(run_id)
         return client.get_run(run_id)
@@ -234,12 +242,16 @@ class _Writer:
         params: Mapping[str, str],
         values: Mapping[str, float],
         series: Mapping[str, tuple[float, ...]] | None = None,
+        *,
+        model_id: str | None = None,
     ) -> None:
-        """Parameters and metrics, in as few requests as may be."""
+        """Parameters and metrics, in as few requests as may be; those of a model are shown with it, too."""
         from mlflow.entities import Metric, Param
 
         now_ms = int(time() * 1000)
-        metrics = [Metric(name, value, now_ms, 0) for name, value in sorted(values.items())]
+        metrics = [
+            Metric(name, value, now_ms, 0, model_id=model_id) for name, value in sorted(values.items())
+        ]
         metrics += [
             Metric(name, value, now_ms, step)
             for name, steps in (series or {}).items()
@@ -250,31 +262,17 @@ class _Writer:
             first = metrics if start == 0 else []
             self.client.log_batch(run_id, metrics=first, params=told[start : start + _BATCH])
 
-    def _model(self, run_id: str, name: str) -> None:
+    def _model(self, run_id: str, location: str) -> None:
         """The bundle as a model of the experiment, put out by the run."""
         from mlflow.entities import LoggedModelOutput
         from mlflow.models import Model
 
-        logged = self.client.create_logged_model(
-            self.experiment,
-            name=name,
-            source_run_id=run_id,
-            tags={"bundle_id": self.training.bundle_id},
-            params={key: str(value) for key, value in self.training.tags.items()},
-        )
-        self.model_id = str(logged.model_id)
         with TemporaryDirectory() as scratch:
             into = Path(scratch) / "model"
-            save_model(
-                self.training.folder,
-                into,
-                model=Model(
-                    artifact_path=logged.artifact_location,
-                    model_uuid=self.model_id,
-                    run_id=run_id,
-                    model_id=self.model_id,
-                ),
+            described = Model(
+                artifact_path=location, model_uuid=self.model_id, run_id=run_id, model_id=self.model_id
             )
+            save_model(self.training.folder, into, model=described)
             self.client.log_model_artifacts(self.model_id, str(into))
         self.client.finalize_logged_model(self.model_id, "READY")
         self.client.log_outputs(run_id, [LoggedModelOutput(self.model_id, step=0)])
