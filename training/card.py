@@ -55,9 +55,7 @@ def card_path(bundle: Path) -> Path:
     return bundle.with_name(f"{bundle.name}.card.md")
 
 
-def card_facts(
-    training: Training, tables: Tables, history: History, evidence: Evidence, settings: Settings
-) -> Facts:
+def card_facts(training: Training, tables: Tables, evidence: Evidence, settings: Settings) -> Facts:
     """Everything the card says, as plain values; None where something was not measured."""
     models, measured = training.models, training.measured
     chosen = next((rung for rung in models.ladder if rung.chosen), None)
@@ -69,11 +67,11 @@ def card_facts(
         "data": {
             "fingerprint": training.fingerprint,
             "rows": {name: len(getattr(tables, name)) for name in TABLES if len(getattr(tables, name))},
-            "first": _first(history, models.trained_until_us),
+            "first": _first(training.history, models.trained_until_us),
             "deals": dict(models.counts),
             "currency": models.money.reporting,
         },
-        "minimum": _minimum(models, history, settings),
+        "minimum": _minimum(models, training.history, settings),
         "measured": None
         if measured is None
         else {

@@ -15,6 +15,7 @@ from forecast.models import FittedModels, LeadModels, fit_leads, fit_models
 from forecast.tables import Money, Tables
 from training.holdout import Measured, choose_holdout, measure_holdout
 from training.lead_holdout import MeasuredLeads, measure_leads
+from training.segments import check_segments
 from training.settings import Settings
 
 __all__ = ["Training", "train"]
@@ -30,6 +31,7 @@ class Training:
     """What a training left behind.
 
     notes: plain sentences about how far it can be trusted
+    history: what was learnt from, and what was recorded after `as_of`
     measured: None if there was too little history to hold any back
     leads, measured_leads: of leads; None if there are none (in the held-out period)
     """
@@ -41,6 +43,7 @@ class Training:
     fingerprint: str
     measured: Measured | None
     notes: tuple[str, ...]
+    history: History
     leads: LeadModels | None = None
     measured_leads: MeasuredLeads | None = None
 
@@ -59,13 +62,14 @@ def train(
     is in it. It is written last and at once; whatever was in `folder` stays until then.
 
     tell: called with what is being done and the share done, for a progress bar
-    Raises DataError if nothing is known before `as_of`, OutputError if the bundle cannot be written. Callers
-    that may not be alone hold `training.lock.exclusive(folder)` meanwhile.
+    Raises DataError if nothing is known before `as_of`, UsageError for a segment that does not exist, OutputError
+    if the bundle cannot be written. Callers that may not be alone hold `training.lock.exclusive(folder)` meanwhile.
     """
     say: Tell = tell or (lambda _text, _share: None)
     moment = tables.default_as_of if as_of is None else as_of
     say("reading the history", 0.0)
     history = History.from_tables(tables, Money.from_tables(tables, settings.fit.reporting_currency))
+    check_segments(history, settings.segments)
     holdout, note = choose_holdout(history, moment, settings.holdout)
     notes = [note] if note else []
     measured, measured_leads = None, None
@@ -92,7 +96,16 @@ def train(
     set_current(folder)
     say("done", 1.0)
     return Training(
-        folder, bundle_id, models, moment, fingerprint, measured, tuple(notes), of_leads, measured_leads
+        folder,
+        bundle_id,
+        models,
+        moment,
+        fingerprint,
+        measured,
+        tuple(notes),
+        history,
+        of_leads,
+        measured_leads,
     )
 
 

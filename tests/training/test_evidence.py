@@ -49,10 +49,8 @@ def evidence(trained: Training, sample_history: History, quick: Settings) -> Evi
 
 
 @pytest.fixture(scope="module")
-def card(
-    trained: Training, sample_tables: Tables, sample_history: History, evidence: Evidence, quick: Settings
-) -> str:
-    return card_text(card_facts(trained, sample_tables, sample_history, evidence, quick))
+def card(trained: Training, sample_tables: Tables, evidence: Evidence, quick: Settings) -> str:
+    return card_text(card_facts(trained, sample_tables, evidence, quick))
 
 
 def test_intervals_hold_the_figures_of_the_table(trained: Training, evidence: Evidence) -> None:
@@ -166,7 +164,7 @@ def test_the_same_training_has_the_same_card_beside_its_bundle(
     quick: Settings,
 ) -> None:
     again = collect_evidence(trained.models, sample_history, trained.measured, quick)
-    assert card_text(card_facts(trained, sample_tables, sample_history, again, quick)) == card
+    assert card_text(card_facts(trained, sample_tables, again, quick)) == card
     assert str(trained.folder.parent) not in card
     assert card_path(Path("models/mine")) == Path("models/mine.card.md")
 
@@ -177,14 +175,14 @@ def test_without_a_holdout_the_card_says_so(
     alone = dataclasses.replace(trained, measured=None)
     bare = collect_evidence(alone.models, sample_history, None, quick)
     assert set(bare.tables()) == {"importances"}
-    text = card_text(card_facts(alone, sample_tables, sample_history, bare, quick))
+    text = card_text(card_facts(alone, sample_tables, bare, quick))
     assert "Nothing was held out to measure on." in text
 
 
 def test_a_strange_name_breaks_no_table(
     trained: Training, evidence: Evidence, quick: Settings, sample_tables: Tables, sample_history: History
 ) -> None:
-    facts = card_facts(trained, sample_tables, sample_history, evidence, quick)
+    facts = card_facts(trained, sample_tables, evidence, quick)
     facts["segments"][0]["segment"] = "a|b\n<script>"
     assert "motion: a\\|b &lt;script>" in card_text(facts)
 
@@ -192,7 +190,7 @@ def test_a_strange_name_breaks_no_table(
 def test_what_is_recorded_has_a_part_for_each_rung_and_for_the_origin(
     trained: Training, evidence: Evidence, quick: Settings, sample_tables: Tables, sample_history: History
 ) -> None:
-    facts = card_facts(trained, sample_tables, sample_history, evidence, quick)
+    facts = card_facts(trained, sample_tables, evidence, quick)
     run = record_of(trained, evidence, facts, data_facts(sample_tables, "export"), quick, started=0.0)
     rungs = [child for child in run.children if child.kind == "rung"]
     assert [child.params["rung"] for child in rungs] == [rung.name for rung in trained.models.ladder]
@@ -207,7 +205,7 @@ def test_what_is_recorded_has_a_part_for_each_rung_and_for_the_origin(
 def test_every_table_and_chart_becomes_a_file(
     trained: Training, evidence: Evidence, quick: Settings, sample_tables: Tables, sample_history: History
 ) -> None:
-    facts = card_facts(trained, sample_tables, sample_history, evidence, quick)
+    facts = card_facts(trained, sample_tables, evidence, quick)
     files = artifacts(trained, evidence, facts, quick)
     charts = {name for name in files if name.startswith("charts/")}
     assert charts == {f"charts/{one}.svg" for one in ("curves", "calibration", "importances", "bookings")}

@@ -166,7 +166,7 @@ def test_spark_scores_a_table_to_the_same_bit(
         ],
         env={**os.environ, "PYSPARK_PYTHON": sys.executable},
         check=True,
-        timeout=240,
+        timeout=900,
     )
     found = pd.read_parquet(tmp_path / "out").sort_values("deal_id").reset_index(drop=True)
     expected = champion.predict(table, params=ASKED).sort_values("deal_id").reset_index(drop=True)

@@ -90,13 +90,11 @@ def command(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    from forecast.history import History
-    from forecast.tables import Money, read_folder, write_bytes
+    from forecast.tables import read_folder, write_bytes
     from training.card import card_facts, card_path, card_text
     from training.evidence import collect_evidence
     from training.lock import exclusive
     from training.recording import record_of
-    from training.segments import check_segments
     from training.summary import show
     from training.tracking import data_facts
     from training.train import train
@@ -116,8 +114,6 @@ def command(
             task = bar.add_task(f"reading {data}", total=1.0)
             reading = read_folder(data)
             tables = reading.tables
-            history = History.from_tables(tables, Money.from_tables(tables, settings.fit.reporting_currency))
-            check_segments(history, settings.segments)
             training = train(
                 tables,
                 folder,
@@ -126,8 +122,8 @@ def command(
                 tell=lambda text, share: bar.update(task, description=text, completed=share),
             )
             bar.update(task, description="writing the model card")
-            evidence = collect_evidence(training.models, history, training.measured, settings)
-            facts = card_facts(training, tables, history, evidence, settings)
+            evidence = collect_evidence(training.models, training.history, training.measured, settings)
+            facts = card_facts(training, tables, evidence, settings)
             write_bytes(card_path(training.folder), card_text(facts).encode())
         for text in _set_aside(reading.report, data):
             says.print(text, style="yellow", markup=False)
