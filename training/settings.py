@@ -28,6 +28,7 @@ from forecast.tables.dialect import load_toml
 __all__ = [
     "AuditSettings",
     "HoldoutSettings",
+    "SegmentSettings",
     "Settings",
     "TrackingSettings",
     "expected",
@@ -80,6 +81,14 @@ class AuditSettings:
         return LeakRules(**{one.name: getattr(self, one.name) for one in fields(LeakRules)})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentSettings:
+    """By which columns of deals the model card tells metrics apart."""
+
+    columns: tuple[str, ...]
+    least_deals: int
+
+
 # Sections that can change a result, beside the dialect.
 _OF_RESULTS: Final = ("fit", "holdout", "audit")
 
@@ -90,6 +99,7 @@ class Settings:
 
     fit: FitSettings
     holdout: HoldoutSettings
+    segments: SegmentSettings
     tracking: TrackingSettings
     audit: AuditSettings
     dialect: Dialect = PLAIN
@@ -156,6 +166,7 @@ _RANGES: Final[Mapping[str, _Range]] = {
     "audit.echo": _SHARE,
     "audit.echo_auc": _Range(lambda n: 0.5 < n <= 1, "a number above 0.5, at most 1"),
     "audit.odds": _Range(lambda n: n > 1, "a number above 1"),
+    "segments.least_deals": _Range(lambda n: n >= 1, "1 or more"),
     "tracking.experiment": _NAME,
     "tracking.model": _NAME,
     "tracking.timeout_seconds": _POSITIVE,
@@ -164,6 +175,7 @@ _RANGES: Final[Mapping[str, _Range]] = {
 _SECTIONS: Final[Mapping[str, type]] = {
     "fit": FitSettings,
     "holdout": HoldoutSettings,
+    "segments": SegmentSettings,
     "tracking": TrackingSettings,
     "audit": AuditSettings,
 }
@@ -201,6 +213,7 @@ def settings_of(changes: Mapping[str, Any], where: str) -> Settings:
     return Settings(
         fit=replace(_section(FitSettings, "fit", tables, where), leak_rules=audit.rules()),
         holdout=_section(HoldoutSettings, "holdout", tables, where),
+        segments=_section(SegmentSettings, "segments", tables, where),
         tracking=_section(TrackingSettings, "tracking", tables, where),
         audit=audit,
         dialect=dialect,

@@ -18,6 +18,7 @@ from forecast.tables import Money, Tables, known_before
 from training.audit import Audit, audit_history, check_registrable
 from training.holdout import Measured, choose_holdout, measure_holdout
 from training.lead_holdout import MeasuredLeads, measure_leads
+from training.segments import check_segments
 from training.sense import notes as notes_on
 from training.settings import Settings
 
@@ -26,9 +27,28 @@ __all__ = ["Training", "span_days_of", "train", "training_code"]
 Tell = Callable[[str, float], None]
 
 # With fewer closed deals than this, what was learnt is mostly what was assumed; see docs/training.md.
-_THIN_CLOSED_DEALS = 100
+THIN_CLOSED_DEALS = 100
 # Parts of this package that ask for, record or show a training and change nothing in its bundle.
-_NO_RESULT = frozenset({"__main__.py", "commands", "lock.py", "summary.py", "tracking", "verify.py"})
+_NO_RESULT = frozenset(
+    {
+        "__main__.py",
+        "audit_tables.py",
+        "card.py",
+        "commands",
+        "evidence.py",
+        "intervals.py",
+        "lock.py",
+        "recording.py",
+        "segments.py",
+        "sense.py",
+        "settings_page.py",
+        "settings_text.py",
+        "summary.py",
+        "tracking",
+        "tuning",
+        "verify.py",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +57,7 @@ class Training:
 
     audit: which fields leak, and were left out
     notes: plain sentences about how far it can be trusted
+    history: what was learnt from, and what was recorded after `as_of`
     measured: None if there was too little history to hold any back
     leads, measured_leads: of leads; None if there are none (in the held-out period)
     """
@@ -49,6 +70,7 @@ class Training:
     measured: Measured | None
     notes: tuple[str, ...]
     audit: Audit
+    history: History
     leads: LeadModels | None = None
     measured_leads: MeasuredLeads | None = None
 
@@ -79,6 +101,7 @@ def train(
     # Nothing later is even at hand; and the fingerprint stays the same while the data grow.
     tables = known_before(tables, moment)
     history = History.from_tables(tables, Money.from_tables(tables, settings.fit.reporting_currency))
+    check_segments(history, settings.segments)
     leads = Leads.from_tables(tables, history)
     audited = audit_history(history, leads, moment, settings)
     if registering:
@@ -126,6 +149,7 @@ def train(
         measured,
         tuple(notes),
         audited,
+        history,
         of_leads,
         measured_leads,
     )
@@ -157,7 +181,7 @@ def _thin_data(models: FittedModels) -> list[str]:
             "No deal has closed yet: every probability rests on the CRM's own stage probabilities and on "
             "common experience, and ranges are wide. Train again as deals close."
         ]
-    if won + lost < _THIN_CLOSED_DEALS or not won or not lost:
+    if won + lost < THIN_CLOSED_DEALS or not won or not lost:
         return [
             f"Only {won} won and {lost} lost deals to learn from: probabilities still lean on the CRM's own "
             "stage probabilities, and ranges are wide. Train again as deals close."
