@@ -16,6 +16,8 @@ __all__ = ["cli", "main"]
 
 _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "train": ("train", "Fit the models on a data folder, measure them, write a bundle."),
+    "promote": ("promote", "Compare a bundle with the one that serves; let it serve if it is better."),
+    "rollback": ("rollback", "Let the bundle serve again that served before."),
 }
 
 

@@ -19,7 +19,7 @@ from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
 from forecast.errors import UsageError
 from forecast.models import FitSettings
 
-__all__ = ["HoldoutSettings", "Settings", "TrackingSettings", "read_settings"]
+__all__ = ["GateSettings", "HoldoutSettings", "Settings", "TrackingSettings", "read_settings"]
 
 T = TypeVar("T")
 
@@ -44,6 +44,19 @@ class TrackingSettings:
     retries: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateSettings:
+    """What a candidate must show to take the champion's place; docs/promotion.md has the rule."""
+
+    confidence: float
+    score_margin: float
+    calibration_margin: float
+    calibration_cap: float
+    bookings_margin: float
+    latency_factor: float
+    fresher_days: float
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """All settings of one training."""
@@ -51,6 +64,7 @@ class Settings:
     fit: FitSettings
     holdout: HoldoutSettings
     tracking: TrackingSettings
+    gate: GateSettings
 
     def flat(self) -> dict[str, str]:
         """`section.key` -> value as text, of everything that can change a result."""
@@ -90,6 +104,13 @@ _RANGES: Final[Mapping[str, _Range]] = {
     "fit.window_days": _POSITIVE,
     "holdout.days": _NATURAL,
     "holdout.horizons_days": _POSITIVES,
+    "gate.confidence": _Range(lambda share: 0.5 < share < 1.0, "a number above 0.5 and below 1"),
+    "gate.score_margin": _NATURAL,
+    "gate.calibration_margin": _NATURAL,
+    "gate.calibration_cap": _POSITIVE,
+    "gate.bookings_margin": _NATURAL,
+    "gate.latency_factor": _Range(lambda factor: factor >= 1.0, "1 or more"),
+    "gate.fresher_days": _NATURAL,
     "tracking.experiment": _NAME,
     "tracking.model": _NAME,
     "tracking.timeout_seconds": _POSITIVE,
@@ -99,6 +120,7 @@ _SECTIONS: Final[Mapping[str, type]] = {
     "fit": FitSettings,
     "holdout": HoldoutSettings,
     "tracking": TrackingSettings,
+    "gate": GateSettings,
 }
 
 
@@ -123,6 +145,7 @@ def read_settings(path: Path | None = None) -> Settings:
         fit=_section(FitSettings, "fit", tables, where),
         holdout=_section(HoldoutSettings, "holdout", tables, where),
         tracking=_section(TrackingSettings, "tracking", tables, where),
+        gate=_section(GateSettings, "gate", tables, where),
     )
 
 

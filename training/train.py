@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from forecast.bundle import set_current, write_bundle
+from forecast.bundle import write_bundle
 from forecast.history import History, Leads
 from forecast.models import FittedModels, LeadModels, fit_leads, fit_models
 from forecast.tables import Money, Tables
@@ -53,10 +53,11 @@ def train(
     as_of: pd.Timestamp | None = None,
     tell: Tell | None = None,
 ) -> Training:
-    """Fit on what was recorded before `as_of` (default: everything), write the bundle, make it current.
+    """Fit on what was recorded before `as_of` (default: everything) and write the bundle.
 
     The bundle is a function of data, settings and as-of moment: neither the time of day nor its place on disk
-    is in it. It is written last and at once; whatever was in `folder` stays until then.
+    is in it. It is written last and at once; whatever was in `folder` stays until then. What serves does not
+    change: that is up to `training.promotion`.
 
     tell: called with what is being done and the share done, for a progress bar
     Raises DataError if nothing is known before `as_of`, OutputError if the bundle cannot be written. Callers
@@ -89,7 +90,6 @@ def train(
     if measured_leads is not None:
         metrics["leads"] = measured_leads.to_json()
     bundle_id = write_bundle(models, folder, metrics=metrics, data_fingerprint=fingerprint, leads=of_leads)
-    set_current(folder)
     say("done", 1.0)
     return Training(
         folder, bundle_id, models, moment, fingerprint, measured, tuple(notes), of_leads, measured_leads

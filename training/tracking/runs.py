@@ -65,7 +65,7 @@ def record(training: Record, settings: TrackingSettings, *, register: bool) -> R
             return Recorded(shown, run_id)
         if version is None:
             version = add_version(client, settings.model, run_id, training.bundle_id)
-        alias = name_version(client, settings.model, str(version.version))
+        alias = name_version(client, settings.model, str(version.version), folder=training.folder)
         return Recorded(shown, run_id, str(version.version), alias, known)
 
 
