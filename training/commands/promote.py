@@ -164,7 +164,8 @@ def command(
         desk.refuse(new, against, reasons, outcome.to_json())
         show(shows, outcome, f"Not promoted: {new.name}")
         raise GateError(
-            f"{new.name} was not promoted: {' '.join(reasons)} Promote it all the same with --force REASON",
+            f"{new.name} was not promoted, see the table: {', '.join(outcome.failed) or 'nowhere better'}; "
+            "promote it all the same with --force REASON",
             code="not_better",
         )
     if force is not None:

@@ -56,6 +56,11 @@ class Outcome:
     compared: str
     checks: tuple[Check, ...]
 
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """Codes of the checks that failed."""
+        return tuple(check.code for check in self.checks if check.verdict == FAILS)
+
     def to_json(self) -> dict[str, Any]:
         """Plain values, NaN as None."""
         found = asdict(self)

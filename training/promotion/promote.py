@@ -16,7 +16,7 @@ import pandas as pd
 
 from forecast.bundle import Bundle, load_bundle
 from forecast.errors import BundleError, BusyError, UsageError
-from training.promotion.log import PROMOTE, REFUSE, ROLLBACK, Entry, Served, State, moment, who
+from training.promotion.log import FOLLOW, PROMOTE, REFUSE, ROLLBACK, Entry, Served, State, moment, who
 from training.promotion.shelf import Shelf
 
 __all__ = ["Desk", "RegistryLike"]
@@ -162,7 +162,7 @@ class Desk:
             if not came_first:
                 self.registry.settle()
                 with self.shelf.locked():
-                    self._follow(self.registry.state())
+                    self._follow(self.registry.state(), gate)
         else:
             with self.shelf.locked():
                 came_first = not self.shelf.commit(entry)
@@ -199,15 +199,18 @@ class Desk:
         state = None if self.registry is None else self.registry.state()
         return None if state is None or state.champion is None else state
 
-    def _follow(self, state: State) -> list[str]:
-        """Bring the folder to the registry's champion; call it locked."""
+    def _follow(self, state: State, gate: dict[str, Any] | None = None) -> list[str]:
+        """Bring the folder to the registry's champion; call it locked.
+
+        gate : what the gate found, for the folder's log
+        """
         champion = state.champion
         before = self.shelf.state().champion
         if champion is None:
             return []
         self._keep_registered(champion)
         reasons = () if state.entry is None else state.entry.reasons
-        self.shelf.follow(champion, before, reasons, self.now)
+        self.shelf.follow(self._entry(FOLLOW, champion, before, reasons, gate))
         if before is None or before.bundle_id == champion.bundle_id:
             return []
         return [f"{self.shelf.pointer} follows the registry: {champion.name} serves, {before.name} did"]

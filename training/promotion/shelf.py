@@ -30,7 +30,7 @@ from forecast.bundle import MANIFEST, load_bundle, resolve_bundle, set_current
 from forecast.errors import BundleError, OutputError
 from forecast.tables import write_bytes
 from training.lock import exclusive
-from training.promotion.log import FIRST, FOLLOW, REFUSE, Entry, Served, State, fold, moment, who
+from training.promotion.log import FIRST, REFUSE, Entry, Served, State, fold, moment, who
 
 __all__ = ["Shelf", "is_kept_name"]
 
@@ -169,24 +169,14 @@ class Shelf:
         self._point_at(champion.bundle_id)
         return f"{self.pointer} named {named} and now names {place.name}, as {self.log} says"
 
-    def follow(
-        self, served: Served, before: Served | None, reasons: tuple[str, ...], now: pd.Timestamp
-    ) -> None:
-        """Come to what the registry says: log it and swap the pointer; its bundle is kept already."""
-        if self.state().champion != served:
-            self.record(
-                Entry(
-                    action=FOLLOW,
-                    bundle_id=served.bundle_id,
-                    version=served.version,
-                    replaces="" if before is None else before.bundle_id,
-                    replaces_version=None if before is None else before.version,
-                    at=moment(now),
-                    by=who(),
-                    reasons=reasons,
-                )
-            )
-        self._point_at(served.bundle_id)
+    def follow(self, entry: Entry) -> None:
+        """Come to what the registry says: log it and swap the pointer; its bundle is kept already.
+
+        entry : what the registry's log holds of its champion, with action `follow`
+        """
+        if self.state().champion != Served(entry.bundle_id, entry.version):
+            self.record(entry)
+        self._point_at(entry.bundle_id)
 
     def commit(self, entry: Entry) -> bool:
         """Put a kept bundle in place of the champion the entry names, unless another came first."""
