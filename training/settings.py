@@ -55,6 +55,7 @@ class GateSettings:
     bookings_margin: float
     latency_factor: float
     fresher_days: float
+    reproduce: bool
 
 
 @dataclass(frozen=True, slots=True)

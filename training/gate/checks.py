@@ -22,12 +22,12 @@ from forecast.errors import DataError
 from forecast.evaluation import metrics
 from forecast.evaluation.baselines import booked_amount
 from forecast.history import DatedRecords, History, Landmarks
-from forecast.models import FittedModels
+from forecast.models import FittedModels, fit_models
 from forecast.outlook import make_outlook
 from forecast.periods import DAY_US, Period, as_of_us
 from forecast.scoring import HORIZONS_DAYS, score_deals
 from forecast.tables import Tables
-from training.gate.contenders import Contender
+from training.gate.contenders import Contender, settings_of
 from training.holdout import Holdout, quarter_bookings
 from training.settings import GateSettings
 
@@ -44,6 +44,7 @@ __all__ = [
     "check_latency",
     "check_laws",
     "check_leakage",
+    "check_reproduced",
     "check_scores",
 ]
 
@@ -63,6 +64,10 @@ _LATENCY_REPEATS: Final = 15
 # Slower is no matter below this: one deal over HTTP is to take 5 ms.
 _LATENCY_FINE_MS: Final = 25.0
 _ROUNDING: Final = 1e-9
+# Probabilities of two fits of the same, on another processor perhaps.
+_REPRODUCED: Final = 1e-4
+
+Tell = Callable[[str, float], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +166,34 @@ def check_itself(
             figures,
         )
     return Check("itself", PASSES, "The bundle is as good as its settings on what it had seen.", figures)
+
+
+def check_reproduced(tables: Tables, history: History, bundle: Bundle, *, tell: Tell) -> Check:
+    """Fit the candidate's settings again on its own data: the bundle must give the same probabilities.
+
+    Comparing settings says nothing of a bundle that was changed on its way; this does.
+    """
+    if bundle.manifest.get("data_fingerprint") != tables.fingerprint:
+        return Check("reproduced", TOLD, "Not fitted again: the data are not those it was trained on.", {})
+    again = fit_models(history, bundle.trained_until, settings_of(bundle), tell=tell)
+    at_us = bundle.models.trained_until_us
+    deal = history.open_deals(at_us)
+    figures = {"deals": float(len(deal)), "apart": 0.0}
+    if len(deal):
+        when = np.full(len(deal), at_us)
+        stored, found = (
+            one.win_probability(history, deal, when, HORIZONS_DAYS) for one in (bundle.models, again)
+        )
+        figures["apart"] = float(np.abs(stored - found).max())
+    if figures["apart"] > _REPRODUCED:
+        return Check(
+            "reproduced",
+            FAILS,
+            f"Fitted again on the same data, its settings give other probabilities, by up to "
+            f"{figures['apart']:.1%}: it was changed, or made with other packages.",
+            figures,
+        )
+    return Check("reproduced", PASSES, "Fitted again on the same data, its settings give the same.", figures)
 
 
 def check_calibration(looks: Looks, settings: GateSettings, rng: np.random.Generator) -> list[Check]:

@@ -28,6 +28,7 @@ from training.gate.checks import (
     check_latency,
     check_laws,
     check_leakage,
+    check_reproduced,
     check_scores,
 )
 from training.gate.contenders import check_comparable, contenders, settings_of, stages_apart
@@ -99,6 +100,15 @@ def judge(
     if holdout is not None:
         looks, measured, compared = _measure(tables, history, holdout, champion, candidate, settings, say)
         checks += measured
+    if settings.gate.reproduce:
+        checks.append(
+            check_reproduced(
+                tables,
+                history,
+                candidate,
+                tell=lambda text, share: say(f"candidate again: {text}", 0.6 + 0.35 * share),
+            )
+        )
     say("checking laws and latency", 0.95)
     checks += [
         Check("golden", PASSES, "Whole, and its golden scores are reproduced.", {}),
@@ -122,14 +132,14 @@ def _measure(
 ) -> tuple[Looks | None, list[Check], str]:
     """Looks, checks, and what was compared."""
     theirs, ours = contenders(
-        history, holdout, champion, candidate, tell=lambda text, share: say(text, 0.05 + 0.6 * share)
+        history, holdout, champion, candidate, tell=lambda text, share: say(text, 0.05 + 0.4 * share)
     )
     compared = (
         f"Asked about {holdout.start:%Y-%m-%d} to {holdout.end:%Y-%m-%d}, from what was recorded before: "
         f"of the champion {theirs.what}, of the candidate {ours.what}"
     )
     compared += ", which are the same." if ours.models is theirs.models else "."
-    say("asking both about the same looks", 0.65)
+    say("asking both about the same looks", 0.45)
     fit = settings_of(candidate)
     rng = np.random.default_rng(fit.seed)
     asked = held_out_looks(
@@ -139,9 +149,9 @@ def _measure(
     if not looks.measurable:
         return None, [], f"{compared} Nothing was won in the period, so it cannot tell one from the other."
     checks = check_scores(looks, settings.gate, rng)
-    say("comparing calibration", 0.75)
+    say("comparing calibration", 0.5)
     checks += check_calibration(looks, settings.gate, rng)
-    say("comparing bookings", 0.85)
+    say("comparing bookings", 0.55)
     checks.append(check_bookings(tables, history, holdout, theirs, ours, settings.gate))
     if not ours.itself:
         checks.append(check_itself(history, candidate, looks, settings.gate, rng))

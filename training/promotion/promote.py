@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-from forecast.bundle import Bundle, load_bundle
+from forecast.bundle import load_bundle
 from forecast.errors import BundleError, BusyError, UsageError
 from training.promotion.log import FOLLOW, PROMOTE, REFUSE, ROLLBACK, Entry, Served, State, moment, who
 from training.promotion.shelf import Shelf
@@ -138,7 +138,7 @@ class Desk:
         with self.shelf.locked():
             if self.registry is not None and new.version is not None:
                 self._keep_registered(new)
-        self._verified(new)
+        load_bundle(self.shelf.folder_of(new.bundle_id))  # what does not load must not serve
         self._enter(ROLLBACK, new, old, (reason,), None)
         if self.registry is not None and old.version is not None:
             self.registry.note(old.version, "rolled back", (reason,), moment(self.now))
@@ -218,11 +218,8 @@ class Desk:
     def _keep_registered(self, served: Served) -> None:
         if self.registry is None or served.version is None:
             return
-        try:
-            if load_bundle(self.shelf.folder_of(served.bundle_id)).id == served.bundle_id:
-                return
-        except BundleError:
-            pass  # not kept yet, or damaged: the registry has it
+        if self.shelf.has(served.bundle_id):
+            return
         with tempfile.TemporaryDirectory() as scratch:
             found = self.shelf.keep(self.registry.download(served.version, Path(scratch)))
         if found != served.bundle_id:
@@ -231,12 +228,3 @@ class Desk:
                 f"{served.bundle_id[:12]} as its tag says; register it again",
                 code="other_bundle",
             )
-
-    def _verified(self, served: Served) -> Bundle:
-        bundle = load_bundle(self.shelf.folder_of(served.bundle_id))
-        if bundle.id != served.bundle_id:
-            raise BundleError(
-                f"{self.shelf.folder_of(served.bundle_id)} holds another bundle than its name says",
-                code="other_bundle",
-            )
-        return bundle

@@ -69,6 +69,10 @@ class Shelf:
         """Where the bundle of this id is kept once it was promoted."""
         return self.root / f"{_KEPT}{bundle_id[:_DIGITS]}"
 
+    def has(self, bundle_id: str) -> bool:
+        """Whether the bundle of this id is kept, every byte of it."""
+        return _holds(self.folder_of(bundle_id), bundle_id)
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the right to change what serves; BusyError if another process does so for long."""
@@ -107,7 +111,7 @@ class Shelf:
         """
         bundle = load_bundle(source)
         place = self.folder_of(bundle.id)
-        if _holds(place, bundle.id):
+        if self.has(bundle.id):
             return bundle.id
         self.root.mkdir(parents=True, exist_ok=True)
         stage = Path(tempfile.mkdtemp(prefix=f".{_KEPT}", dir=self.root))
