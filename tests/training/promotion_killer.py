@@ -67,7 +67,8 @@ def main(folder: Path, kills: int, uri: str | None) -> None:
         found["new" if new != old else "old"] += killed
         assert not run(lambda: settled(root, uri)), "settling was killed"
     load_bundle(root / "current")  # and its content and golden scores
-    print(json.dumps({"kills": done.total(), **done, "left": found, "steps": steps, "longest_s": longest}))
+    told = {"kills": done.total(), **done, "left": found, "steps": steps, "longest_s": longest}
+    sys.stdout.write(json.dumps(told) + "\n")
 
 
 def warm_up(folder: Path) -> None:

@@ -77,4 +77,6 @@ def test_40_kills_of_a_promotion_with_a_registry(folder: Path) -> None:
     assert (done.version, done.alias) == ("2", "candidate")
     found = kill(folder, 40, uri)
     assert found["kills"] == 40
-    assert {"appended", "alias champion", "alias previous", "noted", "logged", "pointed"} <= set(found["steps"])
+    assert {"appended", "alias champion", "alias previous", "noted", "logged", "pointed"} <= set(
+        found["steps"]
+    )

@@ -11,7 +11,7 @@ import pytest
 import training
 from forecast.errors import UsageError
 from forecast.models import FitSettings
-from training.settings import HoldoutSettings, TrackingSettings, read_settings
+from training.settings import GateSettings, HoldoutSettings, TrackingSettings, read_settings
 
 PACKAGED = Path(training.__file__).parent / "settings.toml"
 
@@ -24,7 +24,13 @@ def written(tmp_path: Path, text: str) -> Path:
 
 def test_the_packaged_file_holds_every_setting_and_the_defaults_of_the_fit() -> None:
     packaged = tomllib.loads(PACKAGED.read_text("utf-8"))
-    for section, cls in (("fit", FitSettings), ("holdout", HoldoutSettings), ("tracking", TrackingSettings)):
+    sections = {
+        "fit": FitSettings,
+        "holdout": HoldoutSettings,
+        "tracking": TrackingSettings,
+        "gate": GateSettings,
+    }
+    for section, cls in sections.items():
         assert list(packaged[section]) == [one.name for one in fields(cls)]
     assert read_settings().fit == FitSettings()
 
