@@ -240,6 +240,14 @@ def test_a_machine_that_was_not_there_follows_the_registry(
     assert serving(elsewhere) == "c", "fetched from the registry"
 
 
+def test_a_damaged_champion_is_fetched_again(shared: Desk) -> None:
+    place = resolve_bundle(shared.shelf.pointer)
+    (place / "season.json").write_text("{}")
+    shared.settle()
+    assert serving(shared.shelf.root) == "a"
+    assert [path for path in shared.shelf.root.iterdir() if "damaged" in path.name] == []
+
+
 def test_aliases_moved_by_hand_are_set_back_and_said(shared: Desk) -> None:
     registry = registry_of(shared)
     registry.client.set_registered_model_alias(registry.model, "champion", "2")
