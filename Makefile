@@ -34,7 +34,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup forecast sample train promote rollback report serve check test test-fast bench lock mlflow clean
+.PHONY: help setup forecast sample train promote rollback report verify serve check test test-fast bench lock mlflow clean
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -112,6 +112,11 @@ rollback: $(READY) ## Let the bundle serve again that served before the last pro
 
 report: $(READY) $(BUNDLE)/manifest.json ## Write report.html for PERIOD in LOCALE (en or it)
 	$(BIN)/forecast report --data $(DATA) --bundle $(BUNDLE) --period $(PERIOD) --locale $(LOCALE) --out report.html
+
+verify: $(READY) ## Make what `make forecast` wrote again and compare it to the byte
+	@set -e; for output in $(OUT)/scores.csv $(OUT)/bookings.csv report.html; do \
+	  echo "== $$output"; $(BIN)/forecast verify $$output --data $(DATA) --bundle $(BUNDLE); \
+	done
 
 serve: $(READY) $(BUNDLE)/manifest.json ## Answer over HTTP on HOST:PORT from BUNDLE
 	$(BIN)/forecast serve --bundle $(BUNDLE) --host $(HOST) --port $(PORT)

@@ -29,6 +29,7 @@ from forecast.models import FitSettings, FittedModels, fit_models
 from forecast.models.level import Level
 from forecast.periods import as_of_us
 from forecast.simulator import Simulation, simulate
+from forecast.tables import known_before
 from training.gate import judge
 from training.holdout import choose_holdout
 from training.settings import read_settings
@@ -104,7 +105,7 @@ def ask(seed: int, deals: int, tally: Callable[[str, str], Tally]) -> None:
     """Ask the gate about every pair of one company."""
     company = simulate(deals=deals, seed=seed)
     history = History.from_tables(company.tables)
-    manifest = {"data_fingerprint": company.tables.fingerprint}
+    manifest = {"data_fingerprint": known_before(company.tables, END).fingerprint}
     settings = read_settings()
     holdout, _ = choose_holdout(history, END, settings.holdout)
     assert holdout is not None  # noqa: S101  (four years of history)

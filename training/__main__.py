@@ -18,6 +18,7 @@ _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "train": ("train", "Fit the models on a data folder, measure them, write a bundle."),
     "promote": ("promote", "Compare a bundle with the one that serves; let it serve if it is better."),
     "rollback": ("rollback", "Let the bundle serve again that served before."),
+    "verify": ("verify", "Train a bundle again and compare it to the byte."),
 }
 
 

@@ -10,7 +10,7 @@ import difflib
 import math
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from importlib import resources
 from pathlib import Path
 from types import NoneType, UnionType
@@ -19,7 +19,7 @@ from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
 from forecast.errors import UsageError
 from forecast.models import FitSettings
 
-__all__ = ["GateSettings", "HoldoutSettings", "Settings", "TrackingSettings", "read_settings"]
+__all__ = ["GateSettings", "HoldoutSettings", "Settings", "TrackingSettings", "read_settings", "settings_of"]
 
 T = TypeVar("T")
 
@@ -73,6 +73,16 @@ class Settings:
             f"{section}.{key}": _text(getattr(getattr(self, section), key))
             for section in ("fit", "holdout")
             for key in _keys(type(getattr(self, section)))
+        }
+
+    def recorded(self) -> dict[str, dict[str, Any]]:
+        """The same as section -> key -> plain value: what a bundle holds, and `settings_of` reads."""
+        return {
+            section: {
+                key: list(value) if isinstance(value, tuple) else value
+                for key, value in asdict(getattr(self, section)).items()
+            }
+            for section in dict.fromkeys(name.split(".")[0] for name in self.flat())
         }
 
 
@@ -130,18 +140,24 @@ def read_settings(path: Path | None = None) -> Settings:
 
     Raises UsageError naming the file, the key, what came and what was expected.
     """
+    return settings_of({}, "settings.toml") if path is None else settings_of(_load(path), str(path))
+
+
+def settings_of(changes: Mapping[str, Any], where: str) -> Settings:
+    """The packaged defaults, changed by section -> key -> value; `where` they come from is told in errors.
+
+    Unset is None or empty text. Raises UsageError as `read_settings` does.
+    """
     tables = tomllib.loads(resources.files("training").joinpath("settings.toml").read_text("utf-8"))
-    if path is not None:
-        for section, own in _load(path).items():
-            known = _SECTIONS.get(section)
-            if known is None or not isinstance(own, dict):
-                # A key written above the first [section] lands here too.
-                raise _unknown(path, f"[{section}]", section, list(_SECTIONS))
-            for key in own:
-                if key not in _keys(known):
-                    raise _unknown(path, f"{section}.{key}", key, _keys(known))
-            tables[section].update(own)
-    where = "settings.toml" if path is None else str(path)
+    for section, own in changes.items():
+        known = _SECTIONS.get(section)
+        if known is None or not isinstance(own, dict):
+            # A key written above the first [section] lands here too.
+            raise _unknown(where, f"[{section}]", section, list(_SECTIONS))
+        for key in own:
+            if key not in _keys(known):
+                raise _unknown(where, f"{section}.{key}", key, _keys(known))
+        tables[section].update({key: "" if value is None else value for key, value in own.items()})
     return Settings(
         fit=_section(FitSettings, "fit", tables, where),
         holdout=_section(HoldoutSettings, "holdout", tables, where),
@@ -160,10 +176,10 @@ def _load(path: Path) -> dict[str, Any]:
         raise UsageError(f"settings {path} is not TOML: {error}", code="bad_settings") from error
 
 
-def _unknown(path: Path, what: str, name: str, known: list[str]) -> UsageError:
+def _unknown(where: str, what: str, name: str, known: list[str]) -> UsageError:
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-    return UsageError(f"settings {path}: {what} does not exist; {hint}", code="unknown_setting")
+    return UsageError(f"settings {where}: {what} does not exist; {hint}", code="unknown_setting")
 
 
 def _section(cls: type[T], name: str, tables: Mapping[str, Any], where: str) -> T:

@@ -9,20 +9,25 @@ from typing import Any
 
 import pandas as pd
 
-from forecast.bundle import write_bundle
+from forecast.bundle import bundle_code, write_bundle
+from forecast.code_version import sources_hash
 from forecast.history import History, Leads
 from forecast.models import FittedModels, LeadModels, fit_leads, fit_models
-from forecast.tables import Money, Tables
+from forecast.tables import Money, Tables, known_before
 from training.holdout import Measured, choose_holdout, measure_holdout
 from training.lead_holdout import MeasuredLeads, measure_leads
 from training.settings import Settings
 
-__all__ = ["Training", "train"]
+__all__ = ["Training", "train", "training_code"]
 
 Tell = Callable[[str, float], None]
 
 # With fewer closed deals than this, what was learnt is mostly what was assumed; see docs/training.md.
 _THIN_CLOSED_DEALS = 100
+# Parts of this package that ask for, record, show or judge a training and change nothing in its bundle.
+_NO_RESULT = frozenset(
+    {"__main__.py", "commands", "gate", "lock.py", "promotion", "summary.py", "tracking", "verify.py"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,8 @@ def train(
     say: Tell = tell or (lambda _text, _share: None)
     moment = tables.default_as_of if as_of is None else as_of
     say("reading the history", 0.0)
+    # Nothing later is even at hand; and the fingerprint stays the same while the data grow.
+    tables = known_before(tables, moment)
     history = History.from_tables(tables, Money.from_tables(tables, settings.fit.reporting_currency))
     holdout, note = choose_holdout(history, moment, settings.holdout)
     notes = [note] if note else []
@@ -89,11 +96,25 @@ def train(
         metrics = {"holdout": measured.to_json(), "values": measured.metrics()}
     if measured_leads is not None:
         metrics["leads"] = measured_leads.to_json()
-    bundle_id = write_bundle(models, folder, metrics=metrics, data_fingerprint=fingerprint, leads=of_leads)
+    bundle_id = write_bundle(
+        models,
+        folder,
+        metrics=metrics,
+        data_fingerprint=fingerprint,
+        leads=of_leads,
+        settings=settings.recorded(),
+        code=training_code(),
+        data_tables=tables.fingerprints,
+    )
     say("done", 1.0)
     return Training(
         folder, bundle_id, models, moment, fingerprint, measured, tuple(notes), of_leads, measured_leads
     )
+
+
+def training_code() -> dict[str, Any]:
+    """What a bundle says of the code that made it."""
+    return bundle_code(training=sources_hash(Path(__file__).parent, _NO_RESULT))
 
 
 def _nothing_won(measured: Measured) -> list[str]:

@@ -17,7 +17,7 @@ from forecast.features.registry import BUILT_IN
 from forecast.history import History, Landmarks
 from forecast.models import FitSettings, FittedModels, LeadModels, fit_models
 from forecast.models.level import Level
-from forecast.tables import Tables
+from forecast.tables import Tables, known_before
 from training.gate import BETTER, FAILS, PASSES, Check, Outcome, judge
 from training.gate.checks import (
     Looks,
@@ -139,7 +139,7 @@ def quick() -> Settings:
 def newer(sample_history: History, sample_tables: Tables) -> Bundle:
     """Stages alone, learnt until 2026."""
     models = fit_models(sample_history, AS_OF, CELLS)
-    return Bundle("newer", {"data_fingerprint": sample_tables.fingerprint}, models, [])
+    return Bundle("newer", {"data_fingerprint": known_before(sample_tables, AS_OF).fingerprint}, models, [])
 
 
 @pytest.fixture(scope="module")

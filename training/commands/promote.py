@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from forecast.cli.data_source import data_option
+from forecast.database_url import DataSource
+
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
@@ -36,12 +39,7 @@ Examples:
     is_flag=True,
     help="Promote nothing: only finish what a killed command left, and follow the registry.",
 )
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Folder of tables to compare on.  [default: the folder the version was trained on]",
-)
+@data_option(required=False)
 @click.option(
     "--as-of",
     "as_of_text",
@@ -75,7 +73,7 @@ def command(
     what: str | None,
     candidate: bool,
     settle: bool,
-    data: Path | None,
+    data: DataSource | None,
     as_of_text: str | None,
     root: Path | None,
     settings_path: Path | None,
@@ -85,7 +83,8 @@ def command(
 ) -> None:
     """Compare a bundle with the one that serves, on the same later period, and let it serve if it is better.
 
-    VERSION is a number in the MLflow registry, FOLDER a bundle. It is promoted if it is not worse beyond the
+    VERSION is a number in the MLflow registry, FOLDER a bundle. Without --data they are compared on the folder
+    the version was trained on. It is promoted if it is not worse beyond the
     margins and better somewhere; otherwise the command ends with 9 and nothing changes. Killed at any moment,
     it leaves the old bundle or the new one serving, and the next command finishes what it began.
     """
@@ -202,14 +201,14 @@ def _outcome(
     settings: Settings,
     champion: Bundle,
     candidate: Bundle,
-    data: Path | None,
+    data: DataSource | None,
     as_of: pd.Timestamp | None,
 ) -> Outcome:
     """Read the data and ask the gate."""
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     from forecast.errors import UsageError
-    from forecast.tables import read_folder
+    from forecast.tables import open_tables
     from training.gate import judge
 
     if data is None:
@@ -226,7 +225,7 @@ def _outcome(
     with bar:
         task = bar.add_task(f"reading {data}", total=1.0)
         return judge(
-            read_folder(data).tables,
+            open_tables(data).tables,
             champion,
             candidate,
             settings,

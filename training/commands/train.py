@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from forecast.cli.data_source import data_option
+from forecast.database_url import DataSource
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -27,13 +30,7 @@ Examples:
 
 
 @click.command("train", epilog=_EPILOG)
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="DIR",
-    help="Folder of tables (CSV or Parquet).",
-)
+@data_option()
 @click.option(
     "--as-of",
     "as_of_text",
@@ -58,7 +55,7 @@ Examples:
 @click.option("--register", is_flag=True, help="Add the bundle to the MLflow registry as a new version.")
 @click.option("--no-track", is_flag=True, help="Do not record the run with MLflow.")
 def command(
-    data: Path,
+    data: DataSource,
     as_of_text: str | None,
     folder: Path,
     settings_path: Path | None,
@@ -99,7 +96,7 @@ def command(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    from forecast.tables import read_folder
+    from forecast.tables import open_tables
     from training.lock import exclusive
     from training.summary import show
     from training.train import train
@@ -121,7 +118,7 @@ def command(
             shelf.settle(now)
         with bar:
             task = bar.add_task(f"reading {data}", total=1.0)
-            reading = read_folder(data)
+            reading = open_tables(data)
             training = train(
                 reading.tables,
                 folder,
@@ -143,7 +140,7 @@ def command(
             _record(says, training, settings, data=data, started=started, register=register)
 
 
-def _set_aside(report: CheckReport, data: Path) -> list[str]:
+def _set_aside(report: CheckReport, data: DataSource) -> list[str]:
     """What reading the tables left out or warned of, a line each."""
     bad = len(report.quarantine)
     rows = "1 bad row was" if bad == 1 else f"{bad:,} bad rows were"
@@ -152,7 +149,13 @@ def _set_aside(report: CheckReport, data: Path) -> list[str]:
 
 
 def _record(
-    says: Console, training: Training, settings: Settings, *, data: Path, started: float, register: bool
+    says: Console,
+    training: Training,
+    settings: Settings,
+    *,
+    data: DataSource,
+    started: float,
+    register: bool,
 ) -> None:
     """Record the finished training; a server that does not answer costs the record, never the bundle."""
     from forecast.errors import UnavailableError
@@ -175,8 +178,9 @@ def _record(
         tags={
             "rung": training.models.outcome.name,
             "data_fingerprint": training.fingerprint,
-            # Where promotion looks for the data to compare on, unless told otherwise.
-            "data": str(data.absolute()),
+            # Where promotion looks for the data to compare on, unless told otherwise. Of a database nothing is
+            # kept: its URL may hold a password.
+            **({"data": str(data.absolute())} if isinstance(data, Path) else {}),
         },
         started=started,
     )

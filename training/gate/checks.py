@@ -23,10 +23,10 @@ from forecast.evaluation import metrics
 from forecast.evaluation.baselines import booked_amount
 from forecast.history import DatedRecords, History, Landmarks
 from forecast.models import FittedModels, fit_models
-from forecast.outlook import make_outlook
+from forecast.outlook import history_of, make_outlook
 from forecast.periods import DAY_US, Period, as_of_us
 from forecast.scoring import HORIZONS_DAYS, score_deals
-from forecast.tables import Tables
+from forecast.tables import Tables, known_before
 from training.gate.contenders import Contender, settings_of
 from training.holdout import Holdout, quarter_bookings
 from training.settings import GateSettings
@@ -168,13 +168,16 @@ def check_itself(
     return Check("itself", PASSES, "The bundle is as good as its settings on what it had seen.", figures)
 
 
-def check_reproduced(tables: Tables, history: History, bundle: Bundle, *, tell: Tell) -> Check:
+def check_reproduced(tables: Tables, bundle: Bundle, *, tell: Tell) -> Check:
     """Fit the candidate's settings again on its own data: the bundle must give the same probabilities.
 
     Comparing settings says nothing of a bundle that was changed on its way; this does.
     """
-    if bundle.manifest.get("data_fingerprint") != tables.fingerprint:
+    known = known_before(tables, bundle.trained_until)
+    if bundle.manifest.get("data_fingerprint") != known.fingerprint:
         return Check("reproduced", TOLD, "Not fitted again: the data are not those it was trained on.", {})
+    # Like the training, from tables in which nothing later is even at hand.
+    history = history_of(known, bundle)
     again = fit_models(history, bundle.trained_until, settings_of(bundle), tell=tell)
     at_us = bundle.models.trained_until_us
     deal = history.open_deals(at_us)

@@ -104,7 +104,6 @@ def judge(
         checks.append(
             check_reproduced(
                 tables,
-                history,
                 candidate,
                 tell=lambda text, share: say(f"candidate again: {text}", 0.6 + 0.35 * share),
             )

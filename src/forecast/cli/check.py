@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Final
 
 import click
+import pandas as pd
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from forecast.tables import CheckReport, FolderError, read_folder, write_bytes
+from forecast.cli.data_source import DATA_SOURCE
+from forecast.database_url import DataSource
+from forecast.tables import CheckReport, FolderError, open_tables, write_bytes
 
 __all__ = ["command", "show_report"]
 
@@ -21,16 +24,17 @@ _QUARANTINED: Final = 4
 
 
 @click.command("check")
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("data", metavar="DIR|URL", type=DATA_SOURCE)
 @click.option("--strict", is_flag=True, help="Exit with 4 when rows were quarantined.")
 @click.option(
     "--json", "json_file", metavar="FILE", type=click.Path(path_type=Path), help="Write the findings as JSON."
 )
 @click.option("--zone", default="UTC", show_default=True, help="Time zone of moments that name none.")
-def command(folder: Path, strict: bool, json_file: Path | None, zone: str) -> int:
-    """Read a data folder and say what is wrong with it.
+def command(data: DataSource, strict: bool, json_file: Path | None, zone: str) -> int:
+    """Read a data folder, or a database, and say what is wrong with it.
 
-    Counts the rows of every table and lists those that did not load, with file, line and reason. Nothing is
+    Counts the rows of every table and lists those that did not load, with file, line and reason (of a
+    database: table and key). Nothing is
     changed. Exits with 0 when every file was read, 3 when one was refused, and with --strict 4 when rows did
     not load.
 
@@ -39,7 +43,7 @@ def command(folder: Path, strict: bool, json_file: Path | None, zone: str) -> in
       forecast check data/ --strict --json check.json
     """
     try:
-        report = read_folder(folder, zone=zone).report
+        report = open_tables(data, zone=zone).report
     except FolderError as error:
         report = error.report
     if json_file is not None:
@@ -86,9 +90,14 @@ def _faults(report: CheckReport) -> Table:
             str(name),
             str(code),
             f"{len(rows):,}",
-            _plain(f"{first['file']} line {first['line']}: {first['reason']}"),
+            _plain(f"{_place(first)}: {first['reason']}"),
         )
     return table
+
+
+def _place(row: pd.Series) -> str:
+    """Where a row stands; one of a database has no line."""
+    return f"{row['file']} line {row['line']}" if row["line"] else str(row["file"])
 
 
 def _verdict(report: CheckReport) -> str:
