@@ -84,13 +84,13 @@ def judge_undated(value: Values, fates: Fates, words: Words, rules: LeakRules) -
     copied = _copies_duration(value, fates)
     if copied:
         return say("leaks", "duration", copied)
-    # What is too little to be sure of is seen by the tests themselves; few open records clear nobody.
+    # Few open records neither clear nor convict: their ages are too few to compare like with like.
     comparable = int(is_open.sum()) >= _FEW_OPEN
     doubtful = None
     if is_open.any():
         gap = _fill_gap(filled, fates, words, rules)
         if gap is not None and gap.verdict == "leaks":
-            return say("leaks", gap.code, gap.reason)
+            return say("leaks" if comparable else "suspicious", gap.code, gap.reason)
         doubtful = gap
     if v > rules.echo:
         told = f"tells {words.won} from {words.lost} by itself (Cramer's V {v:.2f}): an echo"
@@ -101,7 +101,7 @@ def judge_undated(value: Values, fates: Fates, words: Words, rules: LeakRules) -
     if is_open.any():
         flag = _tells_closed(value, fates, words, rules)
         if flag:
-            return say("leaks", "flag", flag)
+            return say("leaks" if comparable else "suspicious", "flag", flag)
     if doubtful is not None:
         return say("suspicious", doubtful.code, doubtful.reason)
     if v > _NOTABLE_V or area > _NOTABLE_AUC:
