@@ -69,7 +69,9 @@ def train(
     moment = tables.default_as_of if as_of is None else as_of
     say("reading the history", 0.0)
     # Nothing later is even at hand; and the fingerprint stays the same while the data grow.
-    tables = known_before(tables, moment)
+    known = known_before(tables, moment)
+    # With nothing known, the error says when the data begin; only the whole of them can.
+    tables = known if len(known.deals) else tables
     history = History.from_tables(tables, Money.from_tables(tables, settings.fit.reporting_currency))
     holdout, note = choose_holdout(history, moment, settings.holdout)
     notes = [note] if note else []
