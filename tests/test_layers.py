@@ -86,6 +86,7 @@ LIBRARIES: Final[dict[str, Library]] = {
     "psycopg": Library("psycopg", "database", only=("forecast.tables.database",), lazily=("forecast",)),
     "httpx": Library("httpx", "crm", only=("forecast.connectors",)),
     "mlflow": Library("mlflow", "train", only=("training.tracking",)),
+    "optuna": Library("optuna", "train", only=("training.tuning",)),
     "lightgbm": Library("lightgbm", "train", only=FITTING, lazily=("forecast",)),
 }
 

@@ -13,12 +13,14 @@ from forecast.bundle import bundle_code, set_current, write_bundle
 from forecast.code_version import sources_hash
 from forecast.history import History, Leads
 from forecast.models import FittedModels, LeadModels, fit_leads, fit_models
+from forecast.periods import DAY_US, as_of_us
 from forecast.tables import Money, Tables, known_before
 from training.holdout import Measured, choose_holdout, measure_holdout
 from training.lead_holdout import MeasuredLeads, measure_leads
+from training.sense import notes as notes_on
 from training.settings import Settings
 
-__all__ = ["Training", "train", "training_code"]
+__all__ = ["Training", "span_days_of", "train", "training_code"]
 
 Tell = Callable[[str, float], None]
 
@@ -74,7 +76,7 @@ def train(
     tables = known if len(known.deals) else tables
     history = History.from_tables(tables, Money.from_tables(tables, settings.fit.reporting_currency))
     holdout, note = choose_holdout(history, moment, settings.holdout)
-    notes = [note] if note else []
+    notes = [*notes_on(settings, span_days_of(history, moment)), *([note] if note else [])]
     measured, measured_leads = None, None
     leads = Leads.from_tables(tables, history)
     if holdout is not None:
@@ -104,6 +106,7 @@ def train(
         settings=settings.recorded(),
         code=training_code(),
         data_tables=tables.fingerprints,
+        dialect=settings.dialect,
     )
     set_current(folder)
     say("done", 1.0)
@@ -115,6 +118,12 @@ def train(
 def training_code() -> dict[str, Any]:
     """What a bundle says of the code that made it."""
     return bundle_code(training=sources_hash(Path(__file__).parent, _NO_RESULT))
+
+
+def span_days_of(history: History, as_of: pd.Timestamp) -> float:
+    """Days from the first deal to `as_of`; 0 without any deal before it."""
+    until_us = as_of_us(as_of)
+    return (until_us - int(history.known_from_us().min(initial=until_us))) / DAY_US
 
 
 def _nothing_won(measured: Measured) -> list[str]:

@@ -31,12 +31,12 @@ import pandas as pd
 from forecast import __version__
 from forecast.arrays import Floats
 from forecast.code_version import code_of
-from forecast.errors import BundleError, OutputError
+from forecast.errors import BundleError, OutputError, UsageError
 from forecast.features import FrozenCustomers
 from forecast.history import OPEN, History, leads_from_request
 from forecast.models import FittedModels, LeadModels
 from forecast.periods import DAY_US, to_timestamp
-from forecast.tables import write_bytes
+from forecast.tables import PLAIN, Dialect, write_bytes
 
 __all__ = [
     "FORMAT",
@@ -85,6 +85,11 @@ class Bundle:
         return self.id[:12]
 
     @cached_property
+    def dialect(self) -> Dialect:
+        """How the folder it learnt from was read, and others of the same export are to be."""
+        return Dialect.from_json(self.manifest.get("dialect", {}))
+
+    @cached_property
     def trained_until(self) -> pd.Timestamp:
         """The models saw only what was recorded before this moment."""
         return to_timestamp(self.models.trained_until_us)
@@ -123,6 +128,7 @@ def write_bundle(
     settings: dict[str, Any] | None = None,
     code: dict[str, Any] | None = None,
     data_tables: dict[str, str] | None = None,
+    dialect: Dialect = PLAIN,
 ) -> str:
     """Write a bundle folder, whole or not at all, and return its id.
 
@@ -150,6 +156,7 @@ def write_bundle(
         "counts": models.counts,
         "leads": None if leads is None else {"rung": leads.outcome.name, "counts": leads.counts},
         "metrics": metrics,
+        "dialect": dialect.to_json(),
         "files": {
             name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
             for name, content in sorted(files.items())
@@ -235,6 +242,10 @@ def load_bundle(path: Path | str) -> Bundle:
             code="bad_content",
         ) from error
     bundle = Bundle(hashlib.sha256(encoded).hexdigest(), manifest, models, parsed["golden"], leads)
+    try:
+        _ = bundle.dialect
+    except UsageError as error:
+        raise BundleError(f"{folder / _MANIFEST}: {error.message}", code="bad_content") from error
     _check_golden(folder, bundle)
     return bundle
 

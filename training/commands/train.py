@@ -105,7 +105,7 @@ def command(
     with exclusive(folder):
         with bar:
             task = bar.add_task(f"reading {data}", total=1.0)
-            reading = open_tables(data)
+            reading = open_tables(data, dialect=settings.dialect)
             training = train(
                 reading.tables,
                 folder,

@@ -33,6 +33,7 @@ def command(path: Path, data: DataSource, json_file: Path | None) -> int:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+    from forecast.bundle import load_bundle
     from forecast.cli.verify import tell
     from forecast.tables import open_tables
     from training.verify import verify_training
@@ -48,7 +49,7 @@ def command(path: Path, data: DataSource, json_file: Path | None) -> int:
     )
     with bar:
         task = bar.add_task(f"reading {data}", total=1.0)
-        tables = open_tables(data).tables
+        tables = open_tables(data, dialect=load_bundle(path).dialect).tables
         checks = verify_training(
             path, tables, tell=lambda text, share: bar.update(task, description=text, completed=share)
         )

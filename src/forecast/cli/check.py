@@ -12,9 +12,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from forecast.bundle import load_bundle
 from forecast.cli.data_source import DATA_SOURCE
 from forecast.database_url import DataSource
-from forecast.tables import CheckReport, FolderError, open_tables, write_bytes
+from forecast.errors import UsageError
+from forecast.tables import PLAIN, CheckReport, Dialect, FolderError, open_tables, read_dialect, write_bytes
 
 __all__ = ["command", "show_report"]
 
@@ -29,8 +31,28 @@ _QUARANTINED: Final = 4
 @click.option(
     "--json", "json_file", metavar="FILE", type=click.Path(path_type=Path), help="Write the findings as JSON."
 )
-@click.option("--zone", default="UTC", show_default=True, help="Time zone of moments that name none.")
-def command(data: DataSource, strict: bool, json_file: Path | None, zone: str) -> int:
+@click.option(
+    "--settings",
+    "settings_file",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Settings of a training: its own headers, stage names and BANT words are understood.",
+)
+@click.option(
+    "--bundle",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Read the tables as this bundle does, instead of --settings.",
+)
+@click.option("--zone", help="Time zone of moments that name none.  [default: of the settings, else UTC]")
+def command(
+    data: DataSource,
+    strict: bool,
+    json_file: Path | None,
+    settings_file: Path | None,
+    bundle: Path | None,
+    zone: str | None,
+) -> int:
     """Read a data folder, or a database, and say what is wrong with it.
 
     Counts the rows of every table and lists those that did not load, with file, line and reason (of a
@@ -39,11 +61,13 @@ def command(data: DataSource, strict: bool, json_file: Path | None, zone: str) -
     not load.
 
     \b
-    Example:
+    Examples:
       forecast check data/ --strict --json check.json
+      forecast check export/ --settings my.toml
     """
+    dialect = _dialect(settings_file, bundle)
     try:
-        report = open_tables(data, zone=zone).report
+        report = open_tables(data, zone=zone, dialect=dialect).report
     except FolderError as error:
         report = error.report
     if json_file is not None:
@@ -52,6 +76,16 @@ def command(data: DataSource, strict: bool, json_file: Path | None, zone: str) -
     if report.refused:
         return _REFUSED
     return _QUARANTINED if strict and len(report.quarantine) else _CLEAN
+
+
+def _dialect(settings_file: Path | None, bundle: Path | None) -> Dialect:
+    if settings_file is not None and bundle is not None:
+        raise UsageError(
+            "--settings and --bundle each say how to read the folder; give one", code="bad_option"
+        )
+    if bundle is not None:
+        return load_bundle(bundle).dialect
+    return PLAIN if settings_file is None else read_dialect(settings_file)
 
 
 def show_report(report: CheckReport, console: Console) -> None:

@@ -123,7 +123,7 @@ def open_inputs(
     span = None if period is None else Period.parse(period)
     asked = None if as_of is None else parse_as_of(as_of)
     loaded = load_bundle(bundle)
-    reading = open_tables(data)
+    reading = open_tables(data, dialect=loaded.dialect)
     moment = reading.tables.default_as_of if asked is None else asked
     note(reading, loaded, moment)
     check_reach(reading.tables, moment, leads=kind == "lead_scores")

@@ -16,6 +16,7 @@ from forecast.database_url import DataSource
 
 if TYPE_CHECKING:
     from forecast.receipts import Check
+    from forecast.tables import Dialect
 
 __all__ = ["DISAGREES", "command", "tell"]
 
@@ -55,9 +56,25 @@ def command(path: Path, data: DataSource | None, bundle: Path | None, json_file:
     is_bundle = resolve_bundle(path).is_dir() if path.name == "current" else path.is_dir()
     if is_bundle and bundle is not None:
         raise UsageError(f"{path} is a bundle itself; leave out --bundle", code="bad_option")
-    tables = None if data is None else open_tables(data).tables
+    tables = None
+    if data is not None:
+        tables = open_tables(data, dialect=_dialect_of(path if is_bundle else bundle)).tables
     checks = verify_bundle(path, tables) if is_bundle else verify_output(receipt_path(path), tables, bundle)
     return tell(checks, json_file)
+
+
+def _dialect_of(bundle: Path | None) -> Dialect:
+    """How the bundle reads an export in its own words; one that cannot be loaded is told of by the checks."""
+    from forecast.bundle import load_bundle
+    from forecast.errors import BundleError
+    from forecast.tables import PLAIN
+
+    if bundle is None:
+        return PLAIN
+    try:
+        return load_bundle(bundle).dialect
+    except BundleError:
+        return PLAIN
 
 
 def tell(checks: list[Check], json_file: Path | None) -> int:

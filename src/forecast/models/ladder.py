@@ -359,7 +359,9 @@ def _windows(
         # Half as many as for the final fit will do: a window compares, it does not serve.
         if 2 * early.closed_deals < settings.min_closed_deals or not early.has_seen(causes):
             break
-        found.append(_Window.of(rows, use, seasons, split_us, split_us + step_us, settings.seed))
+        window = _Window.of(rows, use, seasons, split_us, split_us + step_us, settings.seed)
+        if len(window.late):  # a window shorter than the step from look to look may hold none
+            found.append(window)
     return found
 
 

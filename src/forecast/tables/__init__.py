@@ -1,6 +1,7 @@
 """A company's data: the contract of its eight tables, reading them with nothing lost, writing them whole."""
 
 from forecast.tables.check import CheckReport, FolderError
+from forecast.tables.dialect import PLAIN, Dialect, read_dialect
 from forecast.tables.known import known_before
 from forecast.tables.models import TABLES
 from forecast.tables.money import Money
@@ -9,8 +10,10 @@ from forecast.tables.tables import Tables, empty_tables
 from forecast.tables.writing import table_bytes, write_bytes, write_table
 
 __all__ = [
+    "PLAIN",
     "TABLES",
     "CheckReport",
+    "Dialect",
     "FolderError",
     "Money",
     "Reading",
@@ -18,6 +21,7 @@ __all__ = [
     "empty_tables",
     "known_before",
     "open_tables",
+    "read_dialect",
     "read_folder",
     "table_bytes",
     "write_bytes",

@@ -8,7 +8,7 @@ Python objects; DuckDB hands over Arrow. A type that cannot be meant is refused 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -76,15 +76,19 @@ def table_label(table: str) -> str:
 
 
 @contextmanager
-def open_database(url: DatabaseUrl) -> Iterator[Database]:
-    """Open a database for reading; everything read inside is of one moment."""
+def open_database(url: DatabaseUrl, *, stated: Collection[str] = ()) -> Iterator[Database]:
+    """Open a database for reading; everything read inside is of one moment.
+
+    stated : required tables that may be absent, for their rows are stated elsewhere
+    """
+    required = [table for table in REQUIRED_TABLES if table not in stated]
     with (_postgresql if url.kind == "postgresql" else _duckdb)(url) as (columns_of, cells_of):
         columns = {table: found for table in TABLES if (found := columns_of(table))}
         where = "" if url.schema is None else f" in schema {url.schema}"
-        missing = [table for table in REQUIRED_TABLES if table not in columns]
+        missing = [table for table in required if table not in columns]
         yield Database(
             present=tuple(columns),
-            absent=tuple(table for table in TABLES if table not in columns and table not in REQUIRED_TABLES),
+            absent=tuple(table for table in TABLES if table not in columns and table not in required),
             refused=tuple(
                 Refusal(
                     table_label(table),

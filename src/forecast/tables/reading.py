@@ -17,6 +17,7 @@ from forecast.errors import DataError, OutputError
 from forecast.tables.check import QUARANTINE, CheckReport, FolderError, Refusal, TableCount
 from forecast.tables.csv_text import read_csv
 from forecast.tables.database import open_database, table_label
+from forecast.tables.dialect import PLAIN, Dialect
 from forecast.tables.folder import FORMATS, look_into
 from forecast.tables.models import TABLES, Deals
 from forecast.tables.money import Money
@@ -25,6 +26,7 @@ from forecast.tables.relations import check_relations, stages_fault
 from forecast.tables.rows import Loaded, load
 from forecast.tables.source import Source
 from forecast.tables.tables import Tables
+from forecast.tables.translate import Translation
 from forecast.tables.values import check_zone
 from forecast.tables.writing import write_table
 
@@ -41,19 +43,22 @@ class Reading:
     report: CheckReport
 
 
-def read_folder(folder: Path | str, *, zone: str = "UTC") -> Reading:
+def read_folder(folder: Path | str, *, zone: str | None = None, dialect: Dialect = PLAIN) -> Reading:
     """Read a data folder; moments without zone are read in `zone`.
 
+    zone : that of the dialect unless told otherwise
+    dialect : how the folder's own headers, stages and words are to be understood
     A bad row goes to quarantine and all others load. Raises FolderError (a DataError with `.report`) if a
     file is refused or a required table is missing, UsageError if `zone` is no time zone.
     """
+    zone = dialect.zone if zone is None else zone
     check_zone(zone)
-    found = look_into(Path(folder))
+    found = look_into(Path(folder), stated=_stated(dialect))
     files = {table: (path.name, partial(_READERS[path.suffix], path)) for table, path in found.files.items()}
-    return _read(files, found.absent, found.refused, found.warnings, zone)
+    return _read(files, found.absent, found.refused, found.warnings, zone, dialect)
 
 
-def open_tables(source: DataSource | str, *, zone: str = "UTC") -> Reading:
+def open_tables(source: DataSource | str, *, zone: str | None = None, dialect: Dialect = PLAIN) -> Reading:
     """Read the tables of a folder or of a database (`forecast.database_url`), by the same rules.
 
     A database is read in one transaction that sees one state and cannot write. Raises as `read_folder` does,
@@ -62,11 +67,17 @@ def open_tables(source: DataSource | str, *, zone: str = "UTC") -> Reading:
     """
     where = parse_source(source) if isinstance(source, str) else source
     if isinstance(where, Path):
-        return read_folder(where, zone=zone)
+        return read_folder(where, zone=zone, dialect=dialect)
+    zone = dialect.zone if zone is None else zone
     check_zone(zone)
-    with open_database(where) as found:
+    with open_database(where, stated=_stated(dialect)) as found:
         tables = {table: (table_label(table), partial(found.read, table)) for table in found.present}
-        return _read(tables, found.absent, found.refused, (), zone)
+        return _read(tables, found.absent, found.refused, (), zone, dialect)
+
+
+def _stated(dialect: Dialect) -> tuple[str, ...]:
+    """Tables that need not be there, for the dialect states their rows."""
+    return ("stages",) if dialect.stated_stages else ()
 
 
 def _read(
@@ -75,20 +86,25 @@ def _read(
     refusals: Iterable[Refusal],
     told: Iterable[str],
     zone: str,
+    dialect: Dialect,
 ) -> Reading:
     """Load every table and set one against the other.
 
     sources : table -> its name in messages, and how to read it
     absent : optional tables that are not there; refusals, told : what looking for the tables found
     """
+    translation = Translation(dialect)
     refused, warnings = list(refusals), list(told)
-    loaded = {table: _absent(table, zone) for table in absent}
+    loaded = {table: _absent(table, zone, translation) for table in absent}
     for table, (name, read) in sources.items():
         try:
-            loaded[table] = _load(table, read(), zone)
+            loaded[table] = _load(table, read(), zone, translation)
         except DataError as error:
             refused.append(Refusal(name, error.code, error.message))
     loaded = {table: loaded[table] for table in TABLES if table in loaded}
+    if "deal_events" in loaded and "deals" in loaded:
+        translation.stage_events(loaded["deal_events"], loaded["deals"])
+    warnings += [*translation.warnings, *translation.notes(loaded)]
     warnings += check_relations(loaded)
     warnings += [line for table in loaded.values() for line in table.warnings]
     report = CheckReport(
@@ -127,23 +143,28 @@ def write_folder(tables: Tables, folder: Path, *, format: Literal["csv", "parque
         write_table(tables[table], folder / f"{table}{ending}")
 
 
-def _load(table: str, source: Source, zone: str) -> Loaded:
-    loaded = load(table, source, zone)
-    if table == "stages" and (fault := stages_fault(loaded)):
-        raise DataError(fault, code="no_won_stage")
+def _load(table: str, source: Source, zone: str, translation: Translation) -> Loaded:
+    loaded = load(table, translation.cells(table, source), zone, translation.dialect)
+    if table == "stages":
+        translation.stages(loaded)
+        if fault := stages_fault(loaded):
+            raise DataError(fault, code="no_won_stage")
     return loaded
 
 
-def _absent(table: str, zone: str) -> Loaded:
-    """An optional table that was not given: all columns, no rows, no file."""
+def _absent(table: str, zone: str, translation: Translation) -> Loaded:
+    """A table that was not given: all columns, no file, and no rows unless the settings state them."""
     nothing = np.empty(0, np.int64)
     cells = pa.table({name: pa.array([], pa.large_string()) for name in TABLES[table]})
-    return load(table, Source("", 0, cells, nothing, lambda which: which, lambda _: []), zone)
+    loaded = load(table, Source("", 0, cells, nothing, lambda which: which, lambda _: []), zone)
+    if table == "stages":
+        translation.stages(loaded)
+    return loaded
 
 
 def _count(loaded: Loaded) -> TableCount:
     return TableCount(
-        read=loaded.source.read,
+        read=loaded.source.read + loaded.stated,
         loaded=len(loaded.frame),
         duplicates=loaded.duplicates,
         superseded=loaded.superseded,
