@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from forecast.arrays import Floats
 from forecast.bundle import Bundle
 from forecast.errors import DataError
 from forecast.evaluation.baselines import (
@@ -24,14 +25,14 @@ from forecast.evaluation.baselines import (
     booked_amount,
 )
 from forecast.evaluation.scoreboard import measure, metric_names
-from forecast.history import History, make_landmarks
+from forecast.history import History, Landmarks, make_landmarks
 from forecast.models import FitSettings, FittedModels, fit_models
 from forecast.outlook import make_outlook
 from forecast.periods import DAY_US, Period, as_of_us
 from forecast.tables import Tables
 from training.settings import HoldoutSettings
 
-__all__ = ["OURS", "Holdout", "Measured", "choose_holdout", "measure_holdout"]
+__all__ = ["OURS", "Holdout", "Looks", "Measured", "choose_holdout", "measure_holdout"]
 
 Tell = Callable[[str, float], None]
 
@@ -63,6 +64,21 @@ class Holdout:
 
 
 @dataclass(frozen=True, slots=True)
+class Looks:
+    """Who was asked about what: what the metrics were made of, for whoever wants to look closer.
+
+    models: those that were measured
+    landmarks: n looks at deals of `history` inside the holdout
+    predictions: forecaster -> (n, H) probabilities of being won within the horizons of the holdout
+    """
+
+    history: History
+    models: FittedModels
+    landmarks: Landmarks
+    predictions: dict[str, Floats]
+
+
+@dataclass(frozen=True, slots=True)
 class Measured:
     """What came out.
 
@@ -70,12 +86,14 @@ class Measured:
     bookings: rows forecaster, expected, p10, p50, p90 of the quarter (quantiles NaN for rules that give
         none); the row `actual` last; None without a quarter
     rung: the rung of the measured models; the final ones, with more to learn from, may climb higher
+    looks: what the metrics were made of; None where only they were kept
     """
 
     holdout: Holdout
     table: pd.DataFrame
     bookings: pd.DataFrame | None
     rung: str
+    looks: Looks | None = None
 
     def metrics(self) -> dict[str, float]:
         """Flat names for a bundle and MLflow: `brier_90d`, `brier_90d_stage_weighted`, `bookings_error`."""
@@ -169,7 +187,8 @@ def measure_holdout(
             if error.code != "no_amounts":  # chances can be measured without any
                 raise
     tell("measured", 1.0)
-    return Measured(holdout, table, bookings, models.outcome.name)
+    looks = Looks(history, models, asked, predictions)
+    return Measured(holdout, table, bookings, models.outcome.name, looks)
 
 
 def _bookings(

@@ -22,6 +22,7 @@ from forecast.periods import Period
 from forecast.tables import Tables
 from training.__main__ import main
 from training.settings import Settings, read_settings
+from training.tracking import BUNDLE_PATH
 from training.train import Training, train
 
 # What MLflow's own use of its libraries warns of is not ours to mend.
@@ -140,6 +141,7 @@ def test_the_command_trains_tracks_registers_and_prints_the_table(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     from mlflow import MlflowClient
+    from mlflow.artifacts import download_artifacts
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_db)
     arguments = ["train", "--data", str(sample_folder), "--settings", str(quick_file), "--register"]
@@ -164,8 +166,18 @@ def test_the_command_trains_tracks_registers_and_prints_the_table(
     assert "brier_90d_stage_weighted" in run.data.metrics
     assert run.data.params["fit.max_landmarks"] == "6000"
     assert run.data.params["data_fingerprint"] == bundle.manifest["data_fingerprint"]
-    artifact = Path(client.download_artifacts(run.info.run_id, "bundle", str(tmp_path)))
+    artifact = download_artifacts(
+        f"models:/forecast/{versions[0].version}/{BUNDLE_PATH}", dst_path=str(tmp_path / "got")
+    )
     assert load_bundle(artifact).id == bundle.id
+    card = (tmp_path / "models" / "mine.card.md").read_text(encoding="utf-8")
+    assert card.startswith(f"# Model card of bundle {bundle.short_id}")
+    assert versions[0].description.startswith(card.split("## ")[0].rstrip())
+    (data,) = run.inputs.dataset_inputs
+    assert (data.dataset.name, data.dataset.digest) == (
+        sample_folder.name,
+        bundle.manifest["data_fingerprint"][:36],
+    )
 
 
 @pytest.mark.parametrize("register", [False, True])

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from forecast.tables import CheckReport
-    from training.settings import Settings
-    from training.train import Training
+    from training.settings import TrackingSettings
+    from training.tracking import Record
 
 __all__ = ["command"]
 
@@ -87,9 +87,13 @@ def command(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    from forecast.tables import open_tables
+    from forecast.tables import known_before, open_tables, write_bytes
+    from training.card import card_facts, card_path, card_text
+    from training.evidence import collect_evidence
     from training.lock import exclusive
+    from training.recording import record_of
     from training.summary import show
+    from training.tracking import data_facts
     from training.train import train
 
     says = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -111,13 +115,21 @@ def command(
                 folder,
                 settings,
                 as_of=as_of,
+                registering=register,
                 tell=lambda text, share: bar.update(task, description=text, completed=share),
             )
+            bar.update(task, description="writing the model card")
+            tables = known_before(reading.tables, training.as_of)
+            evidence = collect_evidence(training.models, training.history, training.measured, settings)
+            facts = card_facts(training, tables, evidence, settings)
+            write_bytes(card_path(training.folder), card_text(facts).encode())
         for text in _set_aside(reading.report, data):
             says.print(text, style="yellow", markup=False)
         show(Console(highlight=False, width=None if says.is_terminal else 110), training)
         if track:
-            _record(says, training, settings, started=started, register=register)
+            named = data_facts(tables, data.resolve().name if isinstance(data, Path) else str(data))
+            run = record_of(training, evidence, facts, named, settings, started=started)
+            _record(says, run, settings.tracking, register=register)
 
 
 def _set_aside(report: CheckReport, data: DataSource) -> list[str]:
@@ -128,32 +140,15 @@ def _set_aside(report: CheckReport, data: DataSource) -> list[str]:
     return [*aside, *report.warnings]
 
 
-def _record(says: Console, training: Training, settings: Settings, *, started: float, register: bool) -> None:
+def _record(says: Console, run: Record, settings: TrackingSettings, *, register: bool) -> None:
     """Record the finished training; a server that does not answer costs the record, never the bundle."""
     from forecast.errors import UnavailableError
-    from training.tracking import Record, record
+    from training.tracking import record
 
-    run = Record(
-        folder=training.folder,
-        bundle_id=training.bundle_id,
-        params={
-            **settings.flat(),
-            "as_of": training.as_of.isoformat(),
-            "data_fingerprint": training.fingerprint,
-            "rung": training.models.outcome.name,
-        },
-        metrics={
-            **({} if training.measured is None else training.measured.metrics()),
-            **({} if training.measured_leads is None else training.measured_leads.metrics()),
-            **{f"deals_{name}": float(count) for name, count in training.models.counts.items()},
-        },
-        tags={"rung": training.models.outcome.name, "data_fingerprint": training.fingerprint},
-        started=started,
-    )
     try:
-        done = record(run, settings.tracking, register=register)
+        done = record(run, settings, register=register)
     except UnavailableError as error:
-        kept = f"{error.message}; the bundle in {training.folder} is complete"
+        kept = f"{error.message}; the bundle in {run.folder} is complete"
         if register:
             # Registration was asked for and did not happen: a scheduler must see that.
             raise UnavailableError(
@@ -166,7 +161,7 @@ def _record(says: Console, training: Training, settings: Settings, *, started: f
     else:
         was = "is already registered as" if done.known else "registered as"
         says.print(
-            f"Bundle {training.bundle_id[:12]} {was} {settings.tracking.model} version {done.version}, "
+            f"Bundle {run.bundle_id[:12]} {was} {settings.model} version {done.version}, "
             f"alias {done.alias} ({done.uri})",
             markup=False,
         )

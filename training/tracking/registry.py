@@ -1,7 +1,8 @@
 """The registry: versions of the registered model, and the aliases that name them.
 
-A registered version points at the artifact of its run, a plain folder of text files: nothing is pickled. One
-bundle is registered once: its id is the tag `bundle_id` of the version.
+A registered version points at the model its run put out; the bundle lies in it as the plain folder of text
+files it is (`training.tracking.pyfunc.BUNDLE_PATH`). One bundle is registered once: its id is the tag
+`bundle_id` of the version.
 """
 
 from __future__ import annotations
@@ -10,11 +11,10 @@ from typing import Any, Final
 
 from training.tracking.client import quoted
 
-__all__ = ["ARTIFACT", "CANDIDATE", "CHAMPION", "add_version", "name_version", "registered"]
+__all__ = ["CANDIDATE", "CHAMPION", "add_version", "name_version", "registered"]
 
 CHAMPION: Final = "champion"
 CANDIDATE: Final = "candidate"
-ARTIFACT: Final = "bundle"
 
 
 def registered(client: Any, model: str, bundle_id: str) -> Any | None:
@@ -23,7 +23,10 @@ def registered(client: Any, model: str, bundle_id: str) -> Any | None:
     return min(same, key=lambda version: int(version.version)) if same else None
 
 
-def add_version(client: Any, model: str, run_id: str, bundle_id: str) -> Any:
+def add_version(
+    client: Any, model: str, run_id: str, bundle_id: str, *, model_id: str, description: str = ""
+) -> Any:
+    """A new version of the registered model: the logged model `model_id` of a run, described in Markdown."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -32,7 +35,13 @@ def add_version(client: Any, model: str, run_id: str, bundle_id: str) -> Any:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     return client.create_model_version(
-        model, source=f"runs:/{run_id}/{ARTIFACT}", run_id=run_id, tags={"bundle_id": bundle_id}
+        model,
+        # Not `models:/ID`: to find that, an embedded database would be looked for in the current folder.
+        source=client.get_logged_model(model_id).artifact_location,
+        run_id=run_id,
+        tags={"bundle_id": bundle_id},
+        description=description or None,
+        model_id=model_id,
     )
 
 
