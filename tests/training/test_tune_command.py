@@ -96,8 +96,8 @@ def test_a_killed_search_goes_on_and_ends_as_one_that_nobody_stopped(
         (["--minutes", "nan"], 2, "--minutes is nan"),
         (["--trials", "0"], 2, "--trials is 0; expected 1 or more"),
         (["--as-of", "yesterday"], 2, "'yesterday' is not a date"),
-        (["--as-of", "2022-03-01"], 3, "nothing can be tuned without a held-out period"),
-        (["--as-of", "2022-08-01"], 3, "too few to compare settings on"),
+        (["--as-of", "2022-03-01", "--trials", "1"], 3, "nothing can be tuned without a held-out period"),
+        (["--as-of", "2022-05-10", "--trials", "1"], 3, "too few to compare settings on"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(
