@@ -6,6 +6,9 @@ from pathlib import Path
 
 import click
 
+from forecast.cli.data_source import DATA_SOURCE
+from forecast.database_url import DataSource
+
 __all__ = ["command"]
 
 _EPILOG = """\b
@@ -21,11 +24,11 @@ Examples:
 @click.option("--changed", is_flag=True, help="Show only what the file changes.")
 @click.option(
     "--data",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Folder of tables: also say what does not go together with its history.",
+    type=DATA_SOURCE,
+    metavar="DIR|URL",
+    help="Folder of tables, or database: also say what does not go together with its history.",
 )
-def command(path: Path | None, changed: bool, data: Path | None) -> None:
+def command(path: Path | None, changed: bool, data: DataSource | None) -> None:
     """Check a settings file and show every setting: its value, and its default where that is another.
 
     Without a file: the defaults. A mistake is refused as `train` would, with the nearest key or what was
@@ -44,10 +47,10 @@ def command(path: Path | None, changed: bool, data: Path | None) -> None:
     span_days = None
     if data is not None:
         from forecast.history import History
-        from forecast.tables import read_folder
+        from forecast.tables import open_tables
         from training.train import span_days_of
 
-        tables = read_folder(data, dialect=settings.dialect).tables
+        tables = open_tables(data, dialect=settings.dialect).tables
         span_days = span_days_of(History.from_tables(tables), tables.default_as_of)
 
     values = settings.to_toml()

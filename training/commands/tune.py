@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from forecast.cli.data_source import data_option
+from forecast.database_url import DataSource
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -24,13 +27,7 @@ _MINUTES = 10.0
 
 
 @click.command("tune", epilog=_EPILOG)
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="DIR",
-    help="Folder of tables (CSV or Parquet).",
-)
+@data_option()
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -61,7 +58,7 @@ _MINUTES = 10.0
     help="TOML file with the settings to start from.",
 )
 def command(
-    data: Path,
+    data: DataSource,
     out: Path,
     minutes: float | None,
     trials: int | None,
@@ -91,7 +88,7 @@ def command(
 
     from forecast.errors import DataError
     from forecast.history import History
-    from forecast.tables import Money, read_folder, write_bytes
+    from forecast.tables import Money, open_tables, write_bytes
     from training.holdout import choose_holdout
     from training.lock import exclusive
     from training.tuning.result import show, tuned_text
@@ -114,7 +111,7 @@ def command(
     folder = out.with_suffix(".study")
     with exclusive(folder), bar:
         task = bar.add_task(f"reading {data}", total=1.0, left="")
-        reading = read_folder(data, dialect=settings.dialect)
+        reading = open_tables(data, dialect=settings.dialect)
         tables = reading.tables
         moment = tables.default_as_of if as_of is None else as_of
         history = History.from_tables(tables, Money.from_tables(tables, settings.fit.reporting_currency))

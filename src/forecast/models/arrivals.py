@@ -318,12 +318,13 @@ def _hazards(
 
 
 def _ripened(age_days: Floats) -> Floats:
-    """(J,) how winnable a deal is at each age, before any data: sales take time. On average 1 over a third of a year.
+    """(J,) how winnable a deal is at each age, before any data: sales take time. On average 1 in four months.
 
-    Without it a young company, in which all waiting was done by young deals, would look as if it hardly ever won.
+    Without it a young company, in which only young deals have waited, would look as if it hardly ever won.
     """
     share = _RIPE_DAYS / _RIPE_UNTIL_DAYS
-    return (age_days / (age_days + _RIPE_DAYS)) / (1.0 - share * np.log1p(1.0 / share))
+    ripe: Floats = age_days / (age_days + _RIPE_DAYS)
+    return ripe / (1.0 - share * float(np.log1p(1.0 / share)))
 
 
 def _levels(

@@ -406,8 +406,8 @@ def _choose(
     rises = rises or not _clear_gain(windows, clock_scores, cells, errors=_SURE_ERRORS)[0]
     reason = f"linear gains {why} over cells; {clock_reason}"
     rungs = [
-        Rung("aalen-johansen", _mean(cells), not rises, reason),
-        Rung("linear", _mean(clock_scores), rises, reason),
+        Rung("aalen-johansen", _mean(cells), not rises, reason, _by_window(cells)),
+        Rung("linear", _mean(clock_scores), rises, reason, _by_window(clock_scores)),
     ]
     best = clock_scores if rises else cells
     rounds, boosted, why = _choose_rounds(windows, ridge, clock, clock_scores, settings, say)
@@ -420,14 +420,15 @@ def _choose(
         if rises and max(rounds) > 0:
             best = boosted
             rungs = [replace(rung, chosen=False) for rung in rungs]
-        rungs.append(Rung("boosted", _mean(boosted), best is boosted, reason))
+        rungs.append(Rung("boosted", _mean(boosted), best is boosted, reason, _by_window(boosted)))
     for rung in own:
         scores = [_own_score(window, rung, clock, ridge) for window in windows]
         rises, gain = _clear_gain(windows, best, scores)
         if rises:
             best = scores
             rungs = [replace(one, chosen=False) for one in rungs]
-        rungs.append(Rung(rung.name, _mean(scores), rises, f"gains {gain} over the best rung below"))
+        reason = f"gains {gain} over the best rung below"
+        rungs.append(Rung(rung.name, _mean(scores), rises, reason, _by_window(scores)))
     chosen = next(rung.name for rung in rungs if rung.chosen)
     return _Choice(chosen, ridge, clock, rounds, tuple(rungs))
 
@@ -554,3 +555,8 @@ def _total(scores: list[Floats]) -> float:
 
 def _mean(scores: list[Floats]) -> float:
     return float(np.concatenate(scores).mean())
+
+
+def _by_window(scores: list[Floats]) -> tuple[float, ...]:
+    """Mean of each window; one without a landmark has none."""
+    return tuple(float(score.mean()) for score in scores if len(score))

@@ -1,9 +1,10 @@
-"""A folder of files in, tables and an account of every row out."""
+"""A folder of files or a database in, tables and an account of every row out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
@@ -11,9 +12,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from forecast.database_url import DataSource, parse_source
 from forecast.errors import DataError, OutputError
 from forecast.tables.check import QUARANTINE, CheckReport, FolderError, Refusal, TableCount
 from forecast.tables.csv_text import read_csv
+from forecast.tables.database import open_database, table_label
 from forecast.tables.dialect import PLAIN, Dialect
 from forecast.tables.folder import FORMATS, look_into
 from forecast.tables.models import TABLES, Deals
@@ -27,7 +30,7 @@ from forecast.tables.translate import Translation
 from forecast.tables.values import check_zone
 from forecast.tables.writing import write_table
 
-__all__ = ["Reading", "read_folder", "write_folder"]
+__all__ = ["Reading", "open_tables", "read_folder", "write_folder"]
 
 _READERS: Final[dict[str, Callable[[Path], Source]]] = {".csv": read_csv, ".parquet": read_parquet}
 
@@ -50,15 +53,54 @@ def read_folder(folder: Path | str, *, zone: str | None = None, dialect: Dialect
     """
     zone = dialect.zone if zone is None else zone
     check_zone(zone)
-    found = look_into(Path(folder), stated=("stages",) if dialect.stated_stages else ())
+    found = look_into(Path(folder), stated=_stated(dialect))
+    files = {table: (path.name, partial(_READERS[path.suffix], path)) for table, path in found.files.items()}
+    return _read(files, found.absent, found.refused, found.warnings, zone, dialect)
+
+
+def open_tables(source: DataSource | str, *, zone: str | None = None, dialect: Dialect = PLAIN) -> Reading:
+    """Read the tables of a folder or of a database (`forecast.database_url`), by the same rules.
+
+    A database is read in one transaction that sees one state and cannot write. Raises as `read_folder` does,
+    and UnavailableError if the server does not answer, BusyError if another process holds the file,
+    UsageError for a URL that names no source or a driver that is not installed.
+    """
+    where = parse_source(source) if isinstance(source, str) else source
+    if isinstance(where, Path):
+        return read_folder(where, zone=zone, dialect=dialect)
+    zone = dialect.zone if zone is None else zone
+    check_zone(zone)
+    with open_database(where, stated=_stated(dialect)) as found:
+        tables = {table: (table_label(table), partial(found.read, table)) for table in found.present}
+        return _read(tables, found.absent, found.refused, (), zone, dialect)
+
+
+def _stated(dialect: Dialect) -> tuple[str, ...]:
+    """Tables that need not be there, for the dialect states their rows."""
+    return ("stages",) if dialect.stated_stages else ()
+
+
+def _read(
+    sources: Mapping[str, tuple[str, Callable[[], Source]]],
+    absent: Iterable[str],
+    refusals: Iterable[Refusal],
+    told: Iterable[str],
+    zone: str,
+    dialect: Dialect,
+) -> Reading:
+    """Load every table and set one against the other.
+
+    sources : table -> its name in messages, and how to read it
+    absent : optional tables that are not there; refusals, told : what looking for the tables found
+    """
     translation = Translation(dialect)
-    refused, warnings = list(found.refused), list(found.warnings)
-    loaded = {table: _absent(table, zone, translation) for table in found.absent}
-    for table, path in found.files.items():
+    refused, warnings = list(refusals), list(told)
+    loaded = {table: _absent(table, zone, translation) for table in absent}
+    for table, (name, read) in sources.items():
         try:
-            loaded[table] = _load(table, path, zone, translation)
+            loaded[table] = _load(table, read(), zone, translation)
         except DataError as error:
-            refused.append(Refusal(path.name, error.code, error.message))
+            refused.append(Refusal(name, error.code, error.message))
     loaded = {table: loaded[table] for table in TABLES if table in loaded}
     if "deal_events" in loaded and "deals" in loaded:
         translation.stage_events(loaded["deal_events"], loaded["deals"])
@@ -101,9 +143,8 @@ def write_folder(tables: Tables, folder: Path, *, format: Literal["csv", "parque
         write_table(tables[table], folder / f"{table}{ending}")
 
 
-def _load(table: str, path: Path, zone: str, translation: Translation) -> Loaded:
-    source = translation.cells(table, _READERS[path.suffix](path))
-    loaded = load(table, source, zone, translation.dialect)
+def _load(table: str, source: Source, zone: str, translation: Translation) -> Loaded:
+    loaded = load(table, translation.cells(table, source), zone, translation.dialect)
     if table == "stages":
         translation.stages(loaded)
         if fault := stages_fault(loaded):
@@ -143,7 +184,7 @@ def _quarantined(loaded: Loaded) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "table": loaded.table,
-            "file": loaded.source.file,
+            "file": loaded.source.where(record[order]) if loaded.source.where else loaded.source.file,
             "line": loaded.source.lines(record[order]),
             "code": np.repeat(np.array(faults.codes, dtype=object), counts)[order],
             "reason": reasons[order],

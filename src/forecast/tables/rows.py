@@ -29,6 +29,7 @@ from forecast.tables.models import (
 )
 from forecast.tables.rules import FAILURES, UNREADABLE, Sieve, failures, parse, shown
 from forecast.tables.source import Faults, Source
+from forecast.tables.tables import row_hashes
 
 __all__ = ["Loaded", "load"]
 
@@ -64,17 +65,31 @@ class Loaded:
             self.keep(~bad)
 
     def settle_versions(self) -> None:
-        """Keep one row for each key: the last in the file. Equal rows are duplicates, others superseded."""
+        """Keep one row for each key: the last in the file. Equal rows are duplicates, others superseded.
+
+        Rows of a database have no order: there the one that stays is picked by content, so it is always the
+        same one.
+        """
         key, content = _row_groups(self.frame, KEYS[self.table])
         if self.table in ("deal_events", "activities"):
             content = key
+        rows = np.arange(len(key))
+        if not self.source.ordered and int(key.max(initial=-1)) + 1 < len(key):
+            rows = np.argsort(row_hashes(self.frame), kind="stable")
         winner = np.zeros(len(key), np.int64)
-        winner[key] = np.arange(len(key))  # the last row of a key is written last
+        winner[key[rows]] = rows  # the last row of a key is written last
         loses = winner[key] != np.arange(len(key))
         if loses.any():
             same = content == content[winner[key]]
+            superseded = int((loses & ~same).sum())
             self.duplicates += int((loses & same).sum())
-            self.superseded += int((loses & ~same).sum())
+            self.superseded += superseded
+            if superseded and not self.source.ordered:
+                self.warnings.append(
+                    f"{self.source.file}: {superseded:,} rows have the key of another one "
+                    f"({', '.join(KEYS[self.table])}) and other content; which of them holds is arbitrary, so "
+                    "make the key unique"
+                )
             self.keep(~loses)
 
     def keep(self, mask: Bools) -> None:
