@@ -9,6 +9,8 @@ BUNDLE  ?= models/$(notdir $(DATA:/=))
 PERIOD  ?= 2026Q1
 LOCALE  ?= en
 OUT     ?= out
+# tune: how long to search.
+MINUTES ?= 10
 HOST    ?= 127.0.0.1
 PORT    ?= 3000
 # bench: `all` for every peer on three sizes and seeds; empty for the quick ones on one company.
@@ -34,7 +36,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup forecast sample train report serve check test test-fast bench lock mlflow clean
+.PHONY: help setup forecast sample train tune report verify serve check test test-fast bench lock mlflow clean
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -104,8 +106,16 @@ $(BUNDLE)/manifest.json: $(DATA_READY) $(CODE) | $(READY)
 	@$(BIN)/python -m training train --data $(DATA) --bundle $(BUNDLE) --register
 	@touch $@
 
+tune: $(READY) $(DATA_READY) ## Search settings for DATA for MINUTES; OUT/tuned.toml is written if they are better
+	$(BIN)/python -m training tune --data $(DATA) --out $(OUT)/tuned.toml --minutes $(MINUTES)
+
 report: $(READY) $(BUNDLE)/manifest.json ## Write report.html for PERIOD in LOCALE (en or it)
 	$(BIN)/forecast report --data $(DATA) --bundle $(BUNDLE) --period $(PERIOD) --locale $(LOCALE) --out report.html
+
+verify: $(READY) ## Make what `make forecast` wrote again and compare it to the byte
+	@set -e; for output in $(OUT)/scores.csv $(OUT)/bookings.csv report.html; do \
+	  echo "== $$output"; $(BIN)/forecast verify $$output --data $(DATA) --bundle $(BUNDLE); \
+	done
 
 serve: $(READY) $(BUNDLE)/manifest.json ## Answer over HTTP on HOST:PORT from BUNDLE
 	$(BIN)/forecast serve --bundle $(BUNDLE) --host $(HOST) --port $(PORT)

@@ -16,6 +16,9 @@ __all__ = ["cli", "main"]
 
 _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "train": ("train", "Fit the models on a data folder, measure them, write a bundle."),
+    "verify": ("verify", "Train a bundle again and compare it to the byte."),
+    "settings": ("settings", "Check a settings file and show what holds."),
+    "tune": ("tune", "Search hyper-parameters on folds before the held-out period."),
 }
 
 

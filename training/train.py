@@ -9,21 +9,29 @@ from typing import Any
 
 import pandas as pd
 
-from forecast.bundle import set_current, write_bundle
+from forecast.bundle import bundle_code, set_current, write_bundle
+from forecast.code_version import sources_hash
 from forecast.history import History, Leads
 from forecast.models import FittedModels, LeadModels, fit_leads, fit_models
-from forecast.tables import Money, Tables
+from forecast.periods import DAY_US, as_of_us
+from forecast.tables import Money, Tables, known_before
 from training.holdout import Measured, choose_holdout, measure_holdout
 from training.lead_holdout import MeasuredLeads, measure_leads
 from training.segments import check_segments
+from training.sense import notes as notes_on
 from training.settings import Settings
 
-__all__ = ["Training", "train"]
+__all__ = ["Training", "span_days_of", "train", "training_code"]
 
 Tell = Callable[[str, float], None]
 
 # With fewer closed deals than this, what was learnt is mostly what was assumed; see docs/training.md.
 THIN_CLOSED_DEALS = 100
+# Parts of this package that ask for, record or show a training and change nothing in its bundle.
+_NO_RESULT = frozenset(
+    {"__main__.py", "commands", "lock.py", "summary.py", "tracking", "verify.py"}
+    | {"card.py", "evidence.py", "intervals.py", "recording.py", "segments.py"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +39,7 @@ class Training:
     """What a training left behind.
 
     notes: plain sentences about how far it can be trusted
-    history: what was learnt from, and what was recorded after `as_of`
+    history: what was learnt from
     measured: None if there was too little history to hold any back
     leads, measured_leads: of leads; None if there are none (in the held-out period)
     """
@@ -62,16 +70,19 @@ def train(
     is in it. It is written last and at once; whatever was in `folder` stays until then.
 
     tell: called with what is being done and the share done, for a progress bar
-    Raises DataError if nothing is known before `as_of`, UsageError for a segment that does not exist, OutputError
-    if the bundle cannot be written. Callers that may not be alone hold `training.lock.exclusive(folder)` meanwhile.
+    Raises DataError if nothing is known before `as_of`, UsageError for a segment that does not exist,
+    OutputError if the bundle cannot be written. Callers that may not be alone hold
+    `training.lock.exclusive(folder)` meanwhile.
     """
     say: Tell = tell or (lambda _text, _share: None)
     moment = tables.default_as_of if as_of is None else as_of
     say("reading the history", 0.0)
+    # Nothing later is even at hand; and the fingerprint stays the same while the data grow.
+    tables = known_before(tables, moment)
     history = History.from_tables(tables, Money.from_tables(tables, settings.fit.reporting_currency))
     check_segments(history, settings.segments)
     holdout, note = choose_holdout(history, moment, settings.holdout)
-    notes = [note] if note else []
+    notes = [*notes_on(settings, span_days_of(history, moment)), *([note] if note else [])]
     measured, measured_leads = None, None
     leads = Leads.from_tables(tables, history)
     if holdout is not None:
@@ -92,7 +103,17 @@ def train(
         metrics = {"holdout": measured.to_json(), "values": measured.metrics()}
     if measured_leads is not None:
         metrics["leads"] = measured_leads.to_json()
-    bundle_id = write_bundle(models, folder, metrics=metrics, data_fingerprint=fingerprint, leads=of_leads)
+    bundle_id = write_bundle(
+        models,
+        folder,
+        metrics=metrics,
+        data_fingerprint=fingerprint,
+        leads=of_leads,
+        settings=settings.recorded(),
+        code=training_code(),
+        data_tables=tables.fingerprints,
+        dialect=settings.dialect,
+    )
     set_current(folder)
     say("done", 1.0)
     return Training(
@@ -107,6 +128,17 @@ def train(
         of_leads,
         measured_leads,
     )
+
+
+def training_code() -> dict[str, Any]:
+    """What a bundle says of the code that made it."""
+    return bundle_code(training=sources_hash(Path(__file__).parent, _NO_RESULT))
+
+
+def span_days_of(history: History, as_of: pd.Timestamp) -> float:
+    """Days from the first deal to `as_of`; 0 without any deal before it."""
+    until_us = as_of_us(as_of)
+    return (until_us - int(history.known_from_us().min(initial=until_us))) / DAY_US
 
 
 def _nothing_won(measured: Measured) -> list[str]:

@@ -99,7 +99,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_flat_holds_what_can_change_a_result_and_nothing_else() -> None:
     flat = read_settings().flat()
     assert flat["fit.seed"] == "0"
-    assert flat["fit.ridge_grid"] == "3.0, 12.0, 50.0, 200.0"
+    assert flat["fit.ridge_grid"] == "3.0, 12.0, 50.0, 200.0, 800.0"
     assert flat["fit.reporting_currency"] == ""
     assert flat["holdout.horizons_days"] == "30, 90"
     assert not any(name.startswith("tracking.") for name in flat)

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from forecast.cli.data_source import data_option
+from forecast.database_url import DataSource
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -26,13 +29,7 @@ Examples:
 
 
 @click.command("train", epilog=_EPILOG)
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="DIR",
-    help="Folder of tables (CSV or Parquet).",
-)
+@data_option()
 @click.option(
     "--as-of",
     "as_of_text",
@@ -57,7 +54,7 @@ Examples:
 @click.option("--register", is_flag=True, help="Add the bundle to the MLflow registry as a new version.")
 @click.option("--no-track", is_flag=True, help="Do not record the run with MLflow.")
 def command(
-    data: Path,
+    data: DataSource,
     as_of_text: str | None,
     folder: Path,
     settings_path: Path | None,
@@ -90,7 +87,7 @@ def command(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    from forecast.tables import read_folder, write_bytes
+    from forecast.tables import known_before, open_tables, write_bytes
     from training.card import card_facts, card_path, card_text
     from training.evidence import collect_evidence
     from training.lock import exclusive
@@ -112,10 +109,9 @@ def command(
     with exclusive(folder):
         with bar:
             task = bar.add_task(f"reading {data}", total=1.0)
-            reading = read_folder(data)
-            tables = reading.tables
+            reading = open_tables(data, dialect=settings.dialect)
             training = train(
-                tables,
+                reading.tables,
                 folder,
                 settings,
                 as_of=as_of,
@@ -123,23 +119,30 @@ def command(
             )
             bar.update(task, description="writing the model card")
             evidence = collect_evidence(training.models, training.history, training.measured, settings)
-            facts = card_facts(training, tables, evidence, settings)
+            known = known_before(reading.tables, training.as_of)
+            facts = card_facts(training, known, evidence, settings)
             write_bytes(card_path(training.folder), card_text(facts).encode())
         for text in _set_aside(reading.report, data):
             says.print(text, style="yellow", markup=False)
         show(Console(highlight=False, width=None if says.is_terminal else 110), training)
         if track:
-            named = data_facts(tables, data.resolve().name)
+            named = data_facts(known, _name_of(data))
             run = record_of(training, evidence, facts, named, settings, started=started)
             _record(says, run, settings.tracking, register=register)
 
 
-def _set_aside(report: CheckReport, data: Path) -> list[str]:
+def _set_aside(report: CheckReport, data: DataSource) -> list[str]:
     """What reading the tables left out or warned of, a line each."""
     bad = len(report.quarantine)
     rows = "1 bad row was" if bad == 1 else f"{bad:,} bad rows were"
     aside = [f"{rows} set aside; `forecast check {data}` shows them"] if bad else []
     return [*aside, *report.warnings]
+
+
+def _name_of(data: DataSource) -> str:
+    """What a data set is called where strangers read: the last part of its place, never the way to it."""
+    name = data.resolve().name if isinstance(data, Path) else str(data).rstrip("/").rpartition("/")[2]
+    return name or "data"
 
 
 def _record(says: Console, run: Record, settings: TrackingSettings, *, register: bool) -> None:
