@@ -36,7 +36,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup forecast sample train tune report verify serve check test test-fast bench lock mlflow clean
+.PHONY: help setup forecast sample audit train tune report verify serve check test test-fast bench lock mlflow clean
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -98,6 +98,9 @@ sample: $(SAMPLE_READY) ## Write the invented company into sample/ (5,000 deals 
 $(SAMPLE_READY): | $(READY)
 	@$(BIN)/forecast sample sample --deals 5000 --seed 2
 	@touch $@
+
+audit: $(READY) $(DATA_READY) ## Find fields of DATA that leak what became of a deal
+	@$(BIN)/python -m training audit --data $(DATA)
 
 train: $(READY) $(DATA_READY) ## Fit the models on DATA into BUNDLE and register the run
 	$(BIN)/python -m training train --data $(DATA) --bundle $(BUNDLE) --register

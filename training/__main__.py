@@ -15,6 +15,7 @@ from forecast.cli import LazyCommands, run
 __all__ = ["cli", "main"]
 
 _COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "audit": ("audit", "Find fields that leak what became of a deal."),
     "train": ("train", "Fit the models on a data folder, measure them, write a bundle."),
     "verify": ("verify", "Train a bundle again and compare it to the byte."),
     "settings": ("settings", "Check a settings file and show what holds."),

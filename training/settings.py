@@ -12,19 +12,21 @@ import json
 import math
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from importlib import resources
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
 from forecast.errors import UsageError
+from forecast.features import LeakRules
 from forecast.models import FitSettings
 from forecast.tables import PLAIN, Dialect
 from forecast.tables.dialect import SECTIONS as DIALECT_SECTIONS
 from forecast.tables.dialect import load_toml
 
 __all__ = [
+    "AuditSettings",
     "HoldoutSettings",
     "SegmentSettings",
     "Settings",
@@ -59,6 +61,27 @@ class TrackingSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AuditSettings:
+    """From when on a field is held to leak, as `LeakRules`, and what may be registered nevertheless.
+
+    allow : fields that leak, are trusted, and do not stop `--register`
+    """
+
+    allow: tuple[str, ...]
+    closing_hours: float
+    min_closed: int
+    written_by_closing: float
+    changed_at_closing: float
+    echo: float
+    echo_auc: float
+    odds: float
+
+    def rules(self) -> LeakRules:
+        """The thresholds alone, as a fit takes them."""
+        return LeakRules(**{one.name: getattr(self, one.name) for one in fields(LeakRules)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentSettings:
     """By which columns of deals the model card tells metrics apart."""
 
@@ -67,7 +90,7 @@ class SegmentSettings:
 
 
 # Sections that can change a result, beside the dialect.
-_OF_RESULTS: Final = ("fit", "holdout")
+_OF_RESULTS: Final = ("fit", "holdout", "audit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +101,7 @@ class Settings:
     holdout: HoldoutSettings
     segments: SegmentSettings
     tracking: TrackingSettings
+    audit: AuditSettings
     dialect: Dialect = PLAIN
 
     def to_toml(self) -> dict[str, dict[str, Any]]:
@@ -100,14 +124,8 @@ class Settings:
 
     def recorded(self) -> dict[str, dict[str, Any]]:
         """The same as section -> key -> plain value: what a bundle holds, and `settings_of` reads."""
-        own = {
-            section: {
-                key: list(value) if isinstance(value, tuple) else value
-                for key, value in asdict(getattr(self, section)).items()
-            }
-            for section in _OF_RESULTS
-        }
-        return {**own, **self.dialect.to_json()}
+        own = self.to_toml()
+        return {name: own[name] for name in own if name in _OF_RESULTS or name in DIALECT_SECTIONS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +144,7 @@ _LONGEST_TEXT: Final = 500
 _POSITIVE: Final = _Range(lambda n: n > 0 and math.isfinite(n), "a number above 0")
 _NATURAL: Final = _Range(lambda n: n >= 0, "0 or more")
 _POSITIVES: Final = _Range(_POSITIVE.holds, "one or more numbers above 0", each=True)
+_SHARE: Final = _Range(lambda n: 0 < n <= 1, "a number above 0, at most 1")
 _NAME: Final = _Range(lambda text: bool(text.strip()) and "/" not in text, "a name without /")
 _RANGES: Final[Mapping[str, _Range]] = {
     "fit.seed": _NATURAL,
@@ -140,6 +159,13 @@ _RANGES: Final[Mapping[str, _Range]] = {
     "fit.window_days": _POSITIVE,
     "holdout.days": _NATURAL,
     "holdout.horizons_days": _POSITIVES,
+    "audit.closing_hours": _POSITIVE,
+    "audit.min_closed": _Range(lambda n: n >= 1, "1 or more"),
+    "audit.written_by_closing": _SHARE,
+    "audit.changed_at_closing": _SHARE,
+    "audit.echo": _SHARE,
+    "audit.echo_auc": _Range(lambda n: 0.5 < n <= 1, "a number above 0.5, at most 1"),
+    "audit.odds": _Range(lambda n: n > 1, "a number above 1"),
     "segments.least_deals": _Range(lambda n: n >= 1, "1 or more"),
     "tracking.experiment": _NAME,
     "tracking.model": _NAME,
@@ -151,7 +177,10 @@ _SECTIONS: Final[Mapping[str, type]] = {
     "holdout": HoldoutSettings,
     "segments": SegmentSettings,
     "tracking": TrackingSettings,
+    "audit": AuditSettings,
 }
+# Part of the fit, but written in a section of its own: [audit].
+_ELSEWHERE: Final = frozenset({"leak_rules"})
 
 
 def read_settings(path: Path | None = None) -> Settings:
@@ -180,11 +209,13 @@ def settings_of(changes: Mapping[str, Any], where: str) -> Settings:
             if key not in _keys(known):
                 raise _unknown(where, f"{section}.{key}", key, _keys(known))
         tables[section].update({key: "" if value is None else value for key, value in own.items()})
+    audit = _section(AuditSettings, "audit", tables, where)
     return Settings(
-        fit=_section(FitSettings, "fit", tables, where),
+        fit=replace(_section(FitSettings, "fit", tables, where), leak_rules=audit.rules()),
         holdout=_section(HoldoutSettings, "holdout", tables, where),
         segments=_section(SegmentSettings, "segments", tables, where),
         tracking=_section(TrackingSettings, "tracking", tables, where),
+        audit=audit,
         dialect=dialect,
     )
 
@@ -213,7 +244,9 @@ def _unknown(where: str, what: str, name: str, known: list[str]) -> UsageError:
 def _section(cls: type[T], name: str, tables: Mapping[str, Any], where: str) -> T:
     """One section, checked. The packaged file holds every key, so none is missing here (a test sees to it)."""
     values: dict[str, Any] = {}
-    for key, kind in get_type_hints(cls).items():
+    hints = get_type_hints(cls)
+    for key in _keys(cls):
+        kind = hints[key]
         given = tables[name][key]
         value = _converted(given, kind)
         if value is _WRONG:
@@ -257,7 +290,7 @@ def _words(kind: Any) -> str:
 
 
 def _keys(cls: type) -> list[str]:
-    return [one.name for one in fields(cls)]
+    return [one.name for one in fields(cls) if one.name not in _ELSEWHERE]
 
 
 def _rules_text(rules: Any) -> str:

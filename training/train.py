@@ -15,6 +15,7 @@ from forecast.history import History, Leads
 from forecast.models import FittedModels, LeadModels, fit_leads, fit_models
 from forecast.periods import DAY_US, as_of_us
 from forecast.tables import Money, Tables, known_before
+from training.audit import Audit, audit_history, check_registrable
 from training.holdout import Measured, choose_holdout, measure_holdout
 from training.lead_holdout import MeasuredLeads, measure_leads
 from training.segments import check_segments
@@ -29,8 +30,24 @@ Tell = Callable[[str, float], None]
 THIN_CLOSED_DEALS = 100
 # Parts of this package that ask for, record or show a training and change nothing in its bundle.
 _NO_RESULT = frozenset(
-    {"__main__.py", "commands", "lock.py", "summary.py", "tracking", "verify.py"}
-    | {"card.py", "evidence.py", "intervals.py", "recording.py", "segments.py"}
+    {
+        "__main__.py",
+        "audit_tables.py",
+        "card.py",
+        "commands",
+        "evidence.py",
+        "intervals.py",
+        "lock.py",
+        "recording.py",
+        "segments.py",
+        "sense.py",
+        "settings_page.py",
+        "settings_text.py",
+        "summary.py",
+        "tracking",
+        "tuning",
+        "verify.py",
+    }
 )
 
 
@@ -38,8 +55,9 @@ _NO_RESULT = frozenset(
 class Training:
     """What a training left behind.
 
+    audit: which fields leak, and were left out
     notes: plain sentences about how far it can be trusted
-    history: what was learnt from
+    history: what was learnt from, and what was recorded after `as_of`
     measured: None if there was too little history to hold any back
     leads, measured_leads: of leads; None if there are none (in the held-out period)
     """
@@ -51,6 +69,7 @@ class Training:
     fingerprint: str
     measured: Measured | None
     notes: tuple[str, ...]
+    audit: Audit
     history: History
     leads: LeadModels | None = None
     measured_leads: MeasuredLeads | None = None
@@ -62,6 +81,7 @@ def train(
     settings: Settings,
     *,
     as_of: pd.Timestamp | None = None,
+    registering: bool = False,
     tell: Tell | None = None,
 ) -> Training:
     """Fit on what was recorded before `as_of` (default: everything), write the bundle, make it current.
@@ -69,8 +89,9 @@ def train(
     The bundle is a function of data, settings and as-of moment: neither the time of day nor its place on disk
     is in it. It is written last and at once; whatever was in `folder` stays until then.
 
+    registering: whether the bundle is going to be registered, which a field that leaks and is trusted stops
     tell: called with what is being done and the share done, for a progress bar
-    Raises DataError if nothing is known before `as_of`, UsageError for a segment that does not exist,
+    Raises GateError, having written nothing, if it is stopped, DataError if nothing is known before `as_of`,
     OutputError if the bundle cannot be written. Callers that may not be alone hold
     `training.lock.exclusive(folder)` meanwhile.
     """
@@ -81,10 +102,13 @@ def train(
     tables = known_before(tables, moment)
     history = History.from_tables(tables, Money.from_tables(tables, settings.fit.reporting_currency))
     check_segments(history, settings.segments)
+    leads = Leads.from_tables(tables, history)
+    audited = audit_history(history, leads, moment, settings)
+    if registering:
+        check_registrable(audited, settings.audit.allow)
     holdout, note = choose_holdout(history, moment, settings.holdout)
     notes = [*notes_on(settings, span_days_of(history, moment)), *([note] if note else [])]
     measured, measured_leads = None, None
-    leads = Leads.from_tables(tables, history)
     if holdout is not None:
         measured = measure_holdout(
             tables, history, holdout, settings.fit, tell=lambda text, share: say(text, 0.05 + 0.45 * share)
@@ -124,6 +148,7 @@ def train(
         fingerprint,
         measured,
         tuple(notes),
+        audited,
         history,
         of_leads,
         measured_leads,

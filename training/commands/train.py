@@ -115,18 +115,19 @@ def command(
                 folder,
                 settings,
                 as_of=as_of,
+                registering=register,
                 tell=lambda text, share: bar.update(task, description=text, completed=share),
             )
             bar.update(task, description="writing the model card")
+            tables = known_before(reading.tables, training.as_of)
             evidence = collect_evidence(training.models, training.history, training.measured, settings)
-            known = known_before(reading.tables, training.as_of)
-            facts = card_facts(training, known, evidence, settings)
+            facts = card_facts(training, tables, evidence, settings)
             write_bytes(card_path(training.folder), card_text(facts).encode())
         for text in _set_aside(reading.report, data):
             says.print(text, style="yellow", markup=False)
         show(Console(highlight=False, width=None if says.is_terminal else 110), training)
         if track:
-            named = data_facts(known, _name_of(data))
+            named = data_facts(tables, _name_of(data))
             run = record_of(training, evidence, facts, named, settings, started=started)
             _record(says, run, settings.tracking, register=register)
 

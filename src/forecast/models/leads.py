@@ -261,7 +261,10 @@ def _fit_leads(
     )
     landmarks = every.thin(settings.max_landmarks, np.random.default_rng(settings.seed))
     decisions = decide_lead_fields(
-        history, exclude=settings.exclude_lead_fields, trust=settings.trust_lead_fields
+        history,
+        exclude=settings.exclude_lead_fields,
+        trust=settings.trust_lead_fields,
+        rules=settings.leak_rules,
     )
     use = tuple(decision.feature for decision in decisions if decision.used)
     seasons = (
