@@ -36,7 +36,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup forecast sample audit train tune report verify serve check test test-fast bench lock mlflow clean
+.PHONY: help setup forecast sample audit train tune promote rollback report verify serve check test test-fast bench lock mlflow clean
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -111,6 +111,12 @@ $(BUNDLE)/manifest.json: $(DATA_READY) $(CODE) | $(READY)
 
 tune: $(READY) $(DATA_READY) ## Search settings for DATA for MINUTES; OUT/tuned.toml is written if they are better
 	$(BIN)/python -m training tune --data $(DATA) --out $(OUT)/tuned.toml --minutes $(MINUTES)
+
+promote: $(READY) $(BUNDLE)/manifest.json ## Compare the newest registered bundle with the one that serves, let it serve if it is better
+	$(BIN)/python -m training promote --candidate --data $(DATA) --models $(dir $(BUNDLE))
+
+rollback: $(READY) ## Let the bundle serve again that served before the last promotion
+	$(BIN)/python -m training rollback --models $(dir $(BUNDLE))
 
 report: $(READY) $(BUNDLE)/manifest.json ## Write report.html for PERIOD in LOCALE (en or it)
 	$(BIN)/forecast report --data $(DATA) --bundle $(BUNDLE) --period $(PERIOD) --locale $(LOCALE) --out report.html

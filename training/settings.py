@@ -27,6 +27,7 @@ from forecast.tables.dialect import load_toml
 
 __all__ = [
     "AuditSettings",
+    "GateSettings",
     "HoldoutSettings",
     "SegmentSettings",
     "Settings",
@@ -89,6 +90,20 @@ class SegmentSettings:
     least_deals: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateSettings:
+    """What a candidate must show to take the champion's place; docs/promotion.md has the rule."""
+
+    confidence: float
+    score_margin: float
+    calibration_margin: float
+    calibration_cap: float
+    bookings_margin: float
+    latency_factor: float
+    fresher_days: float
+    reproduce: bool
+
+
 # Sections that can change a result, beside the dialect.
 _OF_RESULTS: Final = ("fit", "holdout", "audit")
 
@@ -101,6 +116,7 @@ class Settings:
     holdout: HoldoutSettings
     segments: SegmentSettings
     tracking: TrackingSettings
+    gate: GateSettings
     audit: AuditSettings
     dialect: Dialect = PLAIN
 
@@ -167,6 +183,13 @@ _RANGES: Final[Mapping[str, _Range]] = {
     "audit.echo_auc": _Range(lambda n: 0.5 < n <= 1, "a number above 0.5, at most 1"),
     "audit.odds": _Range(lambda n: n > 1, "a number above 1"),
     "segments.least_deals": _Range(lambda n: n >= 1, "1 or more"),
+    "gate.confidence": _Range(lambda share: 0.5 < share < 1.0, "a number above 0.5 and below 1"),
+    "gate.score_margin": _NATURAL,
+    "gate.calibration_margin": _NATURAL,
+    "gate.calibration_cap": _POSITIVE,
+    "gate.bookings_margin": _NATURAL,
+    "gate.latency_factor": _Range(lambda factor: factor >= 1.0, "1 or more"),
+    "gate.fresher_days": _NATURAL,
     "tracking.experiment": _NAME,
     "tracking.model": _NAME,
     "tracking.timeout_seconds": _POSITIVE,
@@ -178,6 +201,7 @@ _SECTIONS: Final[Mapping[str, type]] = {
     "segments": SegmentSettings,
     "tracking": TrackingSettings,
     "audit": AuditSettings,
+    "gate": GateSettings,
 }
 # Part of the fit, but written in a section of its own: [audit].
 _ELSEWHERE: Final = frozenset({"leak_rules"})
@@ -216,6 +240,7 @@ def settings_of(changes: Mapping[str, Any], where: str) -> Settings:
         segments=_section(SegmentSettings, "segments", tables, where),
         tracking=_section(TrackingSettings, "tracking", tables, where),
         audit=audit,
+        gate=_section(GateSettings, "gate", tables, where),
         dialect=dialect,
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from forecast.bundle import bundle_code, set_current, write_bundle
+from forecast.bundle import bundle_code, write_bundle
 from forecast.code_version import sources_hash
 from forecast.history import History, Leads
 from forecast.models import FittedModels, LeadModels, fit_leads, fit_models
@@ -28,7 +28,7 @@ Tell = Callable[[str, float], None]
 
 # With fewer closed deals than this, what was learnt is mostly what was assumed; see docs/training.md.
 THIN_CLOSED_DEALS = 100
-# Parts of this package that ask for, record or show a training and change nothing in its bundle.
+# Parts of this package that ask for, record, show or judge a training and change nothing in its bundle.
 _NO_RESULT = frozenset(
     {
         "__main__.py",
@@ -36,8 +36,10 @@ _NO_RESULT = frozenset(
         "card.py",
         "commands",
         "evidence.py",
+        "gate",
         "intervals.py",
         "lock.py",
+        "promotion",
         "recording.py",
         "segments.py",
         "sense.py",
@@ -84,10 +86,11 @@ def train(
     registering: bool = False,
     tell: Tell | None = None,
 ) -> Training:
-    """Fit on what was recorded before `as_of` (default: everything), write the bundle, make it current.
+    """Fit on what was recorded before `as_of` (default: everything) and write the bundle.
 
     The bundle is a function of data, settings and as-of moment: neither the time of day nor its place on disk
-    is in it. It is written last and at once; whatever was in `folder` stays until then.
+    is in it. It is written last and at once; whatever was in `folder` stays until then. What serves does not
+    change: that is up to `training.promotion`.
 
     registering: whether the bundle is going to be registered, which a field that leaks and is trusted stops
     tell: called with what is being done and the share done, for a progress bar
@@ -138,7 +141,6 @@ def train(
         data_tables=tables.fingerprints,
         dialect=settings.dialect,
     )
-    set_current(folder)
     say("done", 1.0)
     return Training(
         folder,

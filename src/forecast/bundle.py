@@ -40,6 +40,7 @@ from forecast.tables import PLAIN, Dialect, write_bytes
 
 __all__ = [
     "FORMAT",
+    "MANIFEST",
     "Bundle",
     "bundle_code",
     "check_bundle_folder",
@@ -50,7 +51,7 @@ __all__ = [
 ]
 
 FORMAT: Final = 2
-_MANIFEST: Final = "manifest.json"
+MANIFEST: Final = "manifest.json"
 _PARTS: Final = ("model", "outcome", "season", "amount", "arrivals", "records", "stages", "money", "leads")
 _FILES: Final = frozenset({*(f"{part}.json" for part in _PARTS), "golden.json"})
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -112,7 +113,7 @@ def check_bundle_folder(folder: Path) -> None:
         )
     if (
         folder.exists()
-        and not (folder / _MANIFEST).is_file()
+        and not (folder / MANIFEST).is_file()
         and (not folder.is_dir() or any(folder.iterdir()))
     ):
         raise OutputError(f"{folder} exists and is no bundle; choose another name", code="not_a_bundle")
@@ -168,7 +169,7 @@ def write_bundle(
     try:
         for name, content in files.items():
             write_bytes(stage / name, content)
-        write_bytes(stage / _MANIFEST, encoded)
+        write_bytes(stage / MANIFEST, encoded)
         stage.chmod(0o755)
         if folder.exists():
             # Two renames: between them the name is missing for an instant, but never half a bundle.
@@ -220,16 +221,16 @@ def load_bundle(path: Path | str) -> Bundle:
             f"no bundle at {folder}; train one with `python -m training train --data DIR --bundle {folder}`",
             code="no_bundle",
         )
-    encoded = _read(folder / _MANIFEST)
-    manifest = _parse(folder / _MANIFEST, encoded)
+    encoded = _read(folder / MANIFEST)
+    manifest = _parse(folder / MANIFEST, encoded)
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise BundleError(
-            f"{folder / _MANIFEST} is no manifest of format {FORMAT}; train the bundle again with this version",
+            f"{folder / MANIFEST} is no manifest of format {FORMAT}; train the bundle again with this version",
             code="bad_format",
         )
     listed = manifest.get("files")
     if not isinstance(listed, dict) or set(listed) != _FILES:
-        raise BundleError(f"{folder / _MANIFEST} does not list the files of a bundle", code="bad_manifest")
+        raise BundleError(f"{folder / MANIFEST} does not list the files of a bundle", code="bad_manifest")
     content = {name: _verified(folder / name, listed[name]) for name in sorted(_FILES)}
     parsed = {name.removesuffix(".json"): _parse(folder / name, data) for name, data in content.items()}
     try:
@@ -245,7 +246,7 @@ def load_bundle(path: Path | str) -> Bundle:
     try:
         _ = bundle.dialect
     except UsageError as error:
-        raise BundleError(f"{folder / _MANIFEST}: {error.message}", code="bad_content") from error
+        raise BundleError(f"{folder / MANIFEST}: {error.message}", code="bad_content") from error
     _check_golden(folder, bundle)
     return bundle
 

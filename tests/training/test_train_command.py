@@ -85,10 +85,6 @@ def test_the_bundle_holds_models_of_everything_and_metrics_of_the_holdout(traine
     assert {"ours", "stage_weighted", "actual"} <= set(bookings)
 
 
-def test_the_bundle_becomes_the_current_one(trained: Training) -> None:
-    assert resolve_bundle(trained.folder.parent / "current") == trained.folder
-
-
 def test_the_same_data_settings_and_moment_give_the_same_id_anywhere(
     trained: Training, sample_tables: Tables, quick: Settings, tmp_path: Path
 ) -> None:
@@ -148,6 +144,7 @@ def test_the_command_trains_tracks_registers_and_prints_the_table(
     assert main([*arguments, "--bundle", str(tmp_path / "models" / "mine")]) == 0
     shown = capsys.readouterr()
     bundle = load_bundle(tmp_path / "models" / "mine")
+    assert load_bundle(tmp_path / "models" / "current").id == bundle.id, "the first one serves"
     for text in (
         "this model",
         "stage-weighted (CRM)",
@@ -230,6 +227,11 @@ def test_a_killed_training_leaves_the_old_bundle_and_running_it_again_is_all_it_
     assert load_bundle(folder).id == trained.bundle_id
     assert main(["train", *arguments, "--no-track", "--as-of", "2025-12-01"]) == 0
     assert load_bundle(folder).trained_until == pd.Timestamp("2025-12-01", tz="UTC")
+    served = resolve_bundle(folder.parent / "current")
+    assert served != folder, "a copy serves, which no training replaces"
+    first = load_bundle(served).id
+    assert main(["train", *arguments, "--no-track", "--as-of", "2025-11-01"]) == 0
+    assert load_bundle(folder.parent / "current").id == first
 
 
 @pytest.mark.parametrize(
@@ -239,6 +241,7 @@ def test_a_killed_training_leaves_the_old_bundle_and_running_it_again_is_all_it_
         (["--register", "--no-track"], 2, "--register needs tracking"),
         (["--settings", "nowhere.toml"], 2, "nowhere.toml cannot be read"),
         (["--bundle", "models/UPPER"], 8, "bundle name 'UPPER' is not usable"),
+        (["--bundle", "models/promoted-1"], 8, "the name of a promoted bundle, which is never changed"),
         (["--data", "nowhere"], 3, "nowhere"),
     ],
 )

@@ -13,6 +13,7 @@ from forecast.errors import UsageError
 from forecast.models import FitSettings
 from training.settings import (
     AuditSettings,
+    GateSettings,
     HoldoutSettings,
     SegmentSettings,
     TrackingSettings,
@@ -35,6 +36,7 @@ def test_the_packaged_file_holds_every_setting_and_the_defaults_of_the_fit() -> 
         ("holdout", HoldoutSettings),
         ("segments", SegmentSettings),
         ("tracking", TrackingSettings),
+        ("gate", GateSettings),
     ):
         # The rules of the audit are part of a fit, and written in [audit].
         assert list(packaged[section]) == [one.name for one in fields(cls) if one.name != "leak_rules"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,7 +68,7 @@ def command(
     everything. The same data, settings and as-of moment give the same bundle id.
     """
     # Wrong arguments are told before anything slow is loaded.
-    from forecast.errors import UsageError
+    from forecast.errors import BundleError, OutputError, UsageError
     from forecast.periods import parse_as_of
     from training.settings import read_settings
 
@@ -81,9 +82,17 @@ def command(
         )
 
     from forecast.bundle import check_bundle_folder
+    from training.promotion.shelf import Shelf, is_kept_name
 
     check_bundle_folder(folder)
+    if is_kept_name(folder.name):
+        raise OutputError(
+            f"{folder} is the name of a promoted bundle, which is never changed; choose another name",
+            code="bad_bundle_name",
+        )
+    shelf = Shelf(folder.parent)
 
+    import pandas as pd
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -106,7 +115,11 @@ def command(
         console=says,
         transient=True,
     )
+    now = pd.Timestamp.now("UTC")
     with exclusive(folder):
+        with contextlib.suppress(BundleError), shelf.locked():
+            # What serves is kept under a name of its own before a training can replace it.
+            shelf.settle(now)
         with bar:
             task = bar.add_task(f"reading {data}", total=1.0)
             reading = open_tables(data, dialect=settings.dialect)
@@ -126,6 +139,13 @@ def command(
         for text in _set_aside(reading.report, data):
             says.print(text, style="yellow", markup=False)
         show(Console(highlight=False, width=None if says.is_terminal else 110), training)
+        if shelf.serve_first(folder, now):
+            says.print(f"It serves from now on: {shelf.pointer} names it", markup=False)
+        elif shelf.folder_of(training.bundle_id) != shelf.champion_folder():
+            says.print(
+                f"Another bundle serves, as {shelf.pointer} says; `python -m training promote` compares them",
+                markup=False,
+            )
         if track:
             named = data_facts(tables, _name_of(data))
             run = record_of(training, evidence, facts, named, settings, started=started)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from forecast.errors import UnavailableError
+from forecast.errors import ForecastError, UnavailableError
 from training.settings import TrackingSettings
 
 __all__ = ["DEFAULT_URI", "connect", "failures_explained", "quoted", "tracking_uri", "without_password"]
@@ -41,9 +41,15 @@ def connect(uri: str, settings: TrackingSettings) -> Any:
 
 
 @contextlib.contextmanager
-def failures_explained(uri: str) -> Iterator[None]:
+def failures_explained(uri: str, failed: str = "did not record the run") -> Iterator[None]:
+    """Turn whatever goes wrong inside into UnavailableError: MLflow at `uri` `failed`, and why.
+
+    An error that is explained already passes.
+    """
     try:
         yield
+    except ForecastError:
+        raise
     except ImportError as error:
         raise UnavailableError(
             "MLflow is not installed; run: pip install 'forecast[train]', or train with --no-track",
@@ -51,7 +57,7 @@ def failures_explained(uri: str) -> Iterator[None]:
         ) from error
     except Exception as error:
         # Whatever goes wrong in or behind the client, the training itself stands.
-        message = without_password(f"MLflow at {uri} did not record the run: {_reason(error)}")
+        message = without_password(f"MLflow at {uri} {failed}: {_reason(error)}")
         # The original holds the password, if there is one, so it is not chained.
         raise UnavailableError(message, code="tracking") from None
 

@@ -105,7 +105,7 @@ def record(training: Record, settings: TrackingSettings, *, register: bool) -> R
         _close_abandoned(client, experiment, training.folder)
         version = registered(client, settings.model, training.bundle_id) if register else None
         if version is not None:
-            alias = name_version(client, settings.model, str(version.version))
+            alias = name_version(client, settings.model, str(version.version), folder=training.folder)
             return Recorded(shown, str(version.run_id), str(version.version), alias, known=True)
         run = _recorded_run(client, experiment, training.bundle_id)
         if run is None:
@@ -121,7 +121,7 @@ def record(training: Record, settings: TrackingSettings, *, register: bool) -> R
             model_id=run.data.tags[_MODEL],
             description=_shortened(training.card, _MOST_DESCRIPTION, f"card.md of run {run_id}"),
         )
-        alias = name_version(client, settings.model, str(version.version))
+        alias = name_version(client, settings.model, str(version.version), folder=training.folder)
         return Recorded(shown, run_id, str(version.version), alias)
 
 
