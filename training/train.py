@@ -59,7 +59,7 @@ class Training:
 
     audit: which fields leak, and were left out
     notes: plain sentences about how far it can be trusted
-    history: what was learnt from, and what was recorded after `as_of`
+    history: what was learnt from
     measured: None if there was too little history to hold any back
     leads, measured_leads: of leads; None if there are none (in the held-out period)
     """
