@@ -1,5 +1,6 @@
 """An invented company to try things on, with the truth beside it (docs/simulator.md)."""
 
+from forecast.simulator.calendar import Shift
 from forecast.simulator.simulation import Simulation, simulate
 
-__all__ = ["Simulation", "simulate"]
+__all__ = ["Shift", "Simulation", "simulate"]

@@ -98,7 +98,7 @@ class Inputs:
     def drifted(self) -> pd.DataFrame:
         """Rows of the last week that drifted, largest first."""
         last = self.table[self.table["week"] == self.table["week"].max()]
-        return last[last["drifted"]].sort_values("size", ascending=False)
+        return last[last["drifted"] & (last["check"] != "new")].sort_values("size", ascending=False)
 
 
 def judge_inputs(
@@ -121,10 +121,14 @@ def judge_inputs(
             newest = features["age_days"] <= _NEWEST_DAYS
             rows += _missing(looks, name, "missing_new", unknown, newest, settings)
     rows += _writes(looks, history)
+    new = _new_values(looks, models, trained_until_us)
+    for week, values in new.items():
+        for value in values:
+            rows.append((week, f"{value.field}={value.value}", "new", value.share, 0.0, 0.0, value.share))
     table = pd.DataFrame(rows, columns=["week", "field", "check", "value", "usual", "p_value", "size"])
     table = _judged(table, looks, settings)
     score, shares = _score_move(looks, settings)
-    return Inputs(table, _new_values(looks, models, trained_until_us), score, shares)
+    return Inputs(table, tuple(new[max(new)]), score, shares)
 
 
 def _fields(looks: Looks, models: FittedModels, past: Bools) -> Iterator[tuple[str, Floats, FieldBins]]:
@@ -185,7 +189,7 @@ def _missing(
 
 
 def _writes(looks: Looks, history: History) -> list[Row]:
-    """How often each field was written to in the four weeks up to the end of each week, per open deal."""
+    """How often each field was written to since training, at most in the four weeks before each look, per open deal."""
     zero = -looks.first_week
     fields = len(history.fields)
     group = np.repeat(np.arange(len(history) * fields), np.diff(history.index.starts))
@@ -211,8 +215,8 @@ def _writes(looks: Looks, history: History) -> list[Row]:
         rate = np.log((past_n[used] + 0.5) / past_risk[used])
         # Chance alone scatters by this much; former blocks may have scattered by more.
         spread = max(float(rate.std(ddof=1)), float(np.sqrt(1.0 / past_n[used].mean())))
-        for place in range(zero, looks.weeks):
-            span = slice(max(place - _BLOCK_WEEKS + 1, zero), place + 1)
+        for place in range(zero + 1, looks.weeks):
+            span = slice(max(place - _BLOCK_WEEKS, zero), place)
             number, at_risk = written[field, span].sum(), risk[span].sum()
             usual = float(np.exp(rate.mean()) * at_risk)
             if usual < _LEAST_WRITES:
@@ -255,6 +259,10 @@ def _judged(table: pd.DataFrame, looks: Looks, settings: MonitorSettings) -> pd.
         size >= settings.psi,
         np.where(check == "writes", np.abs(size) >= _HALF, size >= settings.missing_points),
     )
+    table["size"] = table["size"].astype(np.float64)
+    is_new = check == "new"
+    named = np.array([str(field).startswith("stage=") for field in table["field"]], dtype=bool)
+    large = np.where(is_new, named | (size >= settings.new_share), large)
     for week in np.unique(table["week"].to_numpy()):
         here = np.flatnonzero(table["week"].to_numpy() == week)
         if rows[week] < _LEAST_ROWS or not looks.aligned[zero + week]:
@@ -297,36 +305,38 @@ def _score_move(looks: Looks, settings: MonitorSettings) -> tuple[ScoreMove | No
     return ScoreMove(float(score[then].mean()), float(score[now].mean()), mix, within, distance), shares
 
 
-def _new_values(looks: Looks, models: FittedModels, trained_until_us: int) -> tuple[NewValue, ...]:
-    """Values of categories among the deals open in the last week that were never recorded before training."""
+def _new_values(looks: Looks, models: FittedModels, trained_until_us: int) -> dict[int, list[NewValue]]:
+    """By week since training, values of open deals' categories that were never recorded before training."""
     history = looks.features.history
-    now = looks.week == looks.weeks - 1
-    number = int(now.sum())
-    if not number:
-        return ()
+    zero = -looks.first_week
     early = history.known_from_us() < trained_until_us
     fields = len(history.fields)
     group = np.repeat(np.arange(len(history) * fields), np.diff(history.index.starts))
     known_entry = history.at_us < trained_until_us
-    found = []
+    open_deals = looks.per_week(np.ones(len(looks)))
+    found: dict[int, list[NewValue]] = {week: [] for week in range(looks.weeks - zero)}
     for name in looks.features.names:
-        spec = spec_of(name)
-        if spec.kind != "category" or name == "category":
-            continue
         texts = looks.features.texts(name)
+        if spec_of(name).kind != "category" or name == "category":
+            continue
         if len(texts) > _MANY_TEXTS and name != "stage":
             continue
         if name in ("motion", "source"):
-            seen = np.unique(getattr(history.columns, name)[early])
+            seen = getattr(history.columns, name)[early].astype(np.float64)
         else:
             field = history.fields.index(name.removeprefix("custom:"))
-            entries = known_entry & (group % fields == field)
-            seen = np.unique(history.value[entries & np.isfinite(history.value)])
+            seen = history.value[known_entry & (group % fields == field)]
         if name == "stage":
             names = set(models.stages.names)
-            seen = np.array([code for code in seen if texts[int(code)] in names])
-        codes, count = np.unique(looks.features[name][now], return_counts=True)
-        for code, deals in zip(codes, count, strict=True):
-            if np.isfinite(code) and code not in seen and deals >= _LEAST_NEW:
-                found.append(NewValue(name, texts[int(code)], int(deals), float(deals / number)))
-    return tuple(sorted(found, key=lambda one: (-one.deals, one.field, one.value)))
+            seen = np.array([code for code in np.unique(seen) if texts[int(code)] in names])
+        values = looks.features[name]
+        new = np.isfinite(values) & ~np.isin(values, seen) & (looks.week >= zero)
+        counts = pd.Series(1, index=[looks.week[new], values[new]]).groupby(level=[0, 1]).sum()
+        for (week, code), deals in counts.items():  # type: ignore[misc]  # a pair, by the index
+            if deals >= _LEAST_NEW:
+                share = float(deals / open_deals[week])
+                found[week - zero].append(NewValue(name, texts[int(code)], int(deals), share))
+    return {
+        week: sorted(values, key=lambda one: (-one.deals, one.field, one.value))
+        for week, values in found.items()
+    }

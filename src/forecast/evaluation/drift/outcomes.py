@@ -259,7 +259,9 @@ def _spread(
     """Whether wins go to the deals with the better chances, as much as was said."""
     came = np.bincount(looks.week[since] - zero, ended[since], minlength=weeks)
     log_chance = np.log(np.maximum(chance, 1e-9))
-    weight = chance / max(float(chance.sum()), 1e-12)
+    # The scale is that of the weeks before training, where there are any: it may not know what came later.
+    past = looks.week < zero if zero else since
+    weight = chance * past / max(float(chance[past].sum()), 1e-12)
     centre = float(weight @ log_chance)
     sd = float(np.sqrt(weight @ (log_chance - centre) ** 2))
     nothing = np.full(weeks, np.nan)
@@ -451,7 +453,7 @@ def _signed(
     signed, expected, shape, week = signed[usable], expected[usable], shape[usable], week[usable] - zero
     sd = np.maximum(models.amount.shapes.std(axis=1), _LEAST_SD)[shape]
     wins = max(float(models.counts["won"]), 1.0)
-    scale = float(sd.mean()) if len(sd) else 1.0
+    scale = float(np.median(np.maximum(models.amount.shapes.std(axis=1), _LEAST_SD)))
     evidence = mean_evidence(
         (signed / np.maximum(expected, 1e-12) - 1.0) / sd,
         week,
@@ -501,7 +503,7 @@ def _size(
     came = np.bincount(week[use], minlength=weeks).astype(np.float64)
     if use.sum() < _LEAST_DEALS:
         return Question("size", came, nothing, Evidence.none(weeks), None, 1.0, 1.0, 1.0, False)
-    off, scale = value[use] - mean[group[use]], float(sd[group[use]].mean())
+    off, scale = value[use] - mean[group[use]], float(number @ sd / number.sum())
     evidence = mean_evidence(
         off / sd[group[use]],
         week[use],
