@@ -61,6 +61,7 @@ class Question:
     name : one of `QUESTIONS`
     came, expected : (W,) of each week since training: counts, or for `signed` amounts; for `spread` and `size`
         the number of cases, and NaN
+    sd : (W,) of the sum of what came up to each week: chance, and good and bad quarters; NaN where not counted
     evidence : of a change, by week
     ratio : what came over what was expected, since training; None if nothing was expected. For `spread` the
         factor on the slope, for `size` on amounts
@@ -71,6 +72,7 @@ class Question:
     name: str
     came: Floats
     expected: Floats
+    sd: Floats
     evidence: Evidence
     ratio: float | None
     credible: float
@@ -156,16 +158,18 @@ def judge_outcomes(
         came, expected = looks.per_week(ended), looks.per_week(chance)
         scatter = _scatter(came, expected, looks, zero, settings)
         here = slice(zero, zero + weeks)
-        evidence = level_evidence(
-            came[here],
-            expected[here],
-            quarter,
-            shock_sd=models.shock.sd,
-            shock_df=models.shock.df,
-            shift_sd=settings.level_shift,
-            scatter=scatter,
+        questions.append(
+            _counted(
+                name,
+                came[here],
+                expected[here],
+                quarter,
+                settings,
+                shock_sd=models.shock.sd,
+                shock_df=models.shock.df,
+                scatter=scatter,
+            )
         )
-        questions.append(_counted(name, came[here], expected[here], evidence, settings))
         segments += _segments(looks, ended, chance, since, zero, weeks, teams, name, settings)
         if name == "wins":
             questions.append(_spread(looks, ended, chance, since, zero, weeks, settings))
@@ -173,7 +177,7 @@ def judge_outcomes(
     questions.append(_created(history, models, starts, ends, quarter, looks, zero, settings))
     questions.append(_pace(history, looks, zero, weeks, quarter, settings))
     questions.append(_signed(history, models, looks, np.flatnonzero(since), zero, weeks, settings))
-    questions.append(_size(history, starts, ends, looks, zero, settings))
+    questions.append(_size(history, starts, ends, looks, settings))
     order = {name: place for place, name in enumerate(QUESTIONS)}
     return Outcomes(
         starts,
@@ -198,14 +202,35 @@ def _scatter(came: Floats, expected: Floats, looks: Looks, zero: int, settings: 
 
 
 def _counted(
-    name: str, came: Floats, expected: Floats, evidence: Evidence, settings: MonitorSettings
+    name: str,
+    came: Floats,
+    expected: Floats,
+    quarter: Ints,
+    settings: MonitorSettings,
+    *,
+    shock_sd: float,
+    shock_df: float,
+    scatter: float,
 ) -> Question:
+    """A question about counts: their level."""
+    evidence = level_evidence(
+        came,
+        expected,
+        quarter,
+        shock_sd=shock_sd,
+        shock_df=shock_df,
+        shift_sd=settings.level_shift,
+        scatter=scatter,
+    )
     total = float(expected.sum())
     enough = total >= settings.least_expected
+    by_quarter = expected[:, None] * (quarter[:, None] == np.unique(quarter))
+    shocks = ((shock_sd * np.cumsum(by_quarter, axis=0)) ** 2).sum(axis=1)
     return Question(
         name,
         came,
         expected,
+        np.sqrt(scatter * np.cumsum(expected) + shocks),
         evidence if enough else Evidence.none(len(came)),
         float(came.sum()) / total if total > 0 else None,
         float(np.exp(evidence.shift)),
@@ -266,7 +291,7 @@ def _spread(
     sd = float(np.sqrt(weight @ (log_chance - centre) ** 2))
     nothing = np.full(weeks, np.nan)
     if sd <= 0.0 or chance[since].sum() < settings.least_expected:
-        return Question("spread", came, nothing, Evidence.none(weeks), None, 1.0, 1.0, 1.0, False)
+        return Question("spread", came, nothing, nothing, Evidence.none(weeks), None, 1.0, 1.0, 1.0, False)
     evidence = _tilted(
         np.round((log_chance - centre) / sd, 2),
         looks,
@@ -279,7 +304,7 @@ def _spread(
         shift_sd=_SPREAD_SHIFT,
     )
     factor = [1.0 + value / sd for value in (evidence.shift, evidence.low, evidence.high)]
-    return Question("spread", came, nothing, evidence, factor[0], factor[0], factor[1], factor[2], True)
+    return Question("spread", came, nothing, nothing, evidence, factor[0], factor[0], factor[1], factor[2], True)
 
 
 def _segments(
@@ -379,16 +404,16 @@ def _created(
     then_came, then_expected = counted(looks.starts_us[past], looks.ends_us[past])
     scatter = dispersion(then_came, then_expected, _quarter_of(looks.starts_us[past] + WEEK_US // 2))
     came, expected = counted(starts, ends)
-    evidence = level_evidence(
+    return _counted(
+        "created",
         came,
         expected,
         quarter,
+        settings,
         shock_sd=creation.spread.sd,
         shock_df=creation.spread.df,
-        shift_sd=settings.level_shift,
         scatter=scatter,
     )
-    return _counted("created", came, expected, evidence, settings)
 
 
 def _pace(
@@ -413,16 +438,16 @@ def _pace(
     expected = looks.per_week(plain * monthly[of_month])
     came = looks.per_week(moved)
     here = slice(zero, zero + weeks)
-    evidence = level_evidence(
+    return _counted(
+        "pace",
         came[here],
         expected[here],
         quarter,
+        settings,
         shock_sd=_PACE_SD,
         shock_df=_PACE_DF,
-        shift_sd=settings.level_shift,
         scatter=_scatter(came, expected, looks, zero, settings),
     )
-    return _counted("pace", came[here], expected[here], evidence, settings)
 
 
 def _moved_on(history: History, looks: Looks) -> Floats:
@@ -469,6 +494,7 @@ def _signed(
         "signed",
         came,
         foretold,
+        np.full(weeks, np.nan),
         evidence if enough else Evidence.none(weeks),
         float(came.sum() / foretold.sum()) if foretold.sum() > 0 else None,
         *factor,
@@ -477,7 +503,7 @@ def _signed(
 
 
 def _size(
-    history: History, starts: Ints, ends: Ints, looks: Looks, zero: int, settings: MonitorSettings
+    history: History, starts: Ints, ends: Ints, looks: Looks, settings: MonitorSettings
 ) -> Question:
     """First amounts of deals, as known at the end of the week they appeared in, by segment of the amounts."""
     born = history.known_from_us()
@@ -502,7 +528,7 @@ def _size(
     nothing = np.full(weeks, np.nan)
     came = np.bincount(week[use], minlength=weeks).astype(np.float64)
     if use.sum() < _LEAST_DEALS:
-        return Question("size", came, nothing, Evidence.none(weeks), None, 1.0, 1.0, 1.0, False)
+        return Question("size", came, nothing, nothing, Evidence.none(weeks), None, 1.0, 1.0, 1.0, False)
     off, scale = value[use] - mean[group[use]], float(number @ sd / number.sum())
     evidence = mean_evidence(
         off / sd[group[use]],
@@ -512,7 +538,7 @@ def _size(
         shift_sd=settings.amount_shift / scale,
     )
     factor = [float(np.exp(v * scale)) for v in (evidence.shift, evidence.low, evidence.high)]
-    return Question("size", came, nothing, evidence, float(np.exp(off.mean())), *factor, True)
+    return Question("size", came, nothing, nothing, evidence, float(np.exp(off.mean())), *factor, True)
 
 
 def _calibrated(looks: Looks, rows: Ints, settings: MonitorSettings) -> Calibrated:
