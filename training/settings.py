@@ -17,7 +17,8 @@ from types import NoneType, UnionType
 from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
 from forecast.errors import UsageError
-from forecast.models import FitSettings
+from forecast.evaluation.drift.settings import MonitorSettings
+from forecast.models import HORIZON_CAP_DAYS, FitSettings
 
 __all__ = ["HoldoutSettings", "Settings", "TrackingSettings", "read_settings"]
 
@@ -51,6 +52,7 @@ class Settings:
     fit: FitSettings
     holdout: HoldoutSettings
     tracking: TrackingSettings
+    monitor: MonitorSettings
 
     def flat(self) -> dict[str, str]:
         """`section.key` -> value as text, of everything that can change a result."""
@@ -76,6 +78,8 @@ class _Range:
 _POSITIVE: Final = _Range(lambda n: n > 0 and math.isfinite(n), "a number above 0")
 _NATURAL: Final = _Range(lambda n: n >= 0, "0 or more")
 _POSITIVES: Final = _Range(_POSITIVE.holds, "one or more numbers above 0", each=True)
+_ABOVE_ONE: Final = _Range(lambda n: n > 1 and math.isfinite(n), "a number above 1")
+_SHARE: Final = _Range(lambda n: 0 < n < 1, "a share between 0 and 1")
 _NAME: Final = _Range(lambda text: bool(text.strip()) and "/" not in text, "a name without /")
 _RANGES: Final[Mapping[str, _Range]] = {
     "fit.seed": _NATURAL,
@@ -94,11 +98,25 @@ _RANGES: Final[Mapping[str, _Range]] = {
     "tracking.model": _NAME,
     "tracking.timeout_seconds": _POSITIVE,
     "tracking.retries": _NATURAL,
+    "monitor.retrain_evidence": _ABOVE_ONE,
+    "monitor.look_evidence": _ABOVE_ONE,
+    "monitor.level_shift": _POSITIVE,
+    "monitor.amount_shift": _POSITIVE,
+    "monitor.amount_tolerance": _POSITIVE,
+    "monitor.input_share": _SHARE,
+    "monitor.psi": _NATURAL,
+    "monitor.missing_points": _SHARE,
+    "monitor.new_share": _SHARE,
+    "monitor.reference_weeks": _POSITIVE,
+    "monitor.calibration_days": _Range(lambda n: 1 <= n <= HORIZON_CAP_DAYS, "1 to 730 days"),
+    "monitor.least_expected": _POSITIVE,
+    "monitor.old_days": _POSITIVE,
 }
 _SECTIONS: Final[Mapping[str, type]] = {
     "fit": FitSettings,
     "holdout": HoldoutSettings,
     "tracking": TrackingSettings,
+    "monitor": MonitorSettings,
 }
 
 
@@ -123,6 +141,7 @@ def read_settings(path: Path | None = None) -> Settings:
         fit=_section(FitSettings, "fit", tables, where),
         holdout=_section(HoldoutSettings, "holdout", tables, where),
         tracking=_section(TrackingSettings, "tracking", tables, where),
+        monitor=_section(MonitorSettings, "monitor", tables, where),
     )
 
 

@@ -476,9 +476,11 @@ def _signed(
     signed = history.amount_raw(deal, looks.ends_us[week]) * history.rate(deal, won_at)
     usable = np.isfinite(signed) & (signed > 0) & np.isfinite(expected) & (expected > 0)
     signed, expected, shape, week = signed[usable], expected[usable], shape[usable], week[usable] - zero
-    sd = np.maximum(models.amount.shapes.std(axis=1), _LEAST_SD)[shape]
+    spreads = np.maximum(models.amount.shapes.std(axis=1), _LEAST_SD)
+    sd = spreads[shape]
     wins = max(float(models.counts["won"]), 1.0)
-    scale = float(np.median(np.maximum(models.amount.shapes.std(axis=1), _LEAST_SD)))
+    # Of deals with an amount on record: nearly all are.
+    scale = float(np.median(spreads[: len(spreads) // 2]))
     evidence = mean_evidence(
         (signed / np.maximum(expected, 1e-12) - 1.0) / sd,
         week,

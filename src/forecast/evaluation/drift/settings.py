@@ -26,7 +26,7 @@ class MonitorSettings:
     old_days : age of a bundle from which it is mentioned
     """
 
-    retrain_evidence: float = 10.0
+    retrain_evidence: float = 5.0
     look_evidence: float = 5.0
     level_shift: float = 0.35
     amount_shift: float = 0.25

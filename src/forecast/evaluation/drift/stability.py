@@ -69,7 +69,9 @@ class FieldBins:
         else:
             code = safe.astype(np.int64)
             known = (code >= 0) & (code < len(self.place))
-            found = np.where(known, self.place[np.where(known, code, 0)], self.size - 2)
+            # A category that has no text yet has no place to look up either.
+            place = self.place if len(self.place) else np.zeros(1, np.int64)
+            found = np.where(known, place[np.where(known, code, 0)], self.size - 2)
         return np.where(unknown, self.size - 1, found).astype(np.int64)
 
 
