@@ -16,7 +16,10 @@ __all__ = ["cli", "main"]
 
 _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "train": ("train", "Fit the models on a data folder, measure them, write a bundle."),
-    "monitor": ("monitor", "Say whether a bundle still fits what was recorded since, and whether to retrain."),
+    "monitor": (
+        "monitor",
+        "Say whether a bundle still fits what was recorded since, and whether to retrain.",
+    ),
 }
 
 

@@ -48,9 +48,9 @@ def check_target(out: Path | None, json_file: Path | None) -> None:
 def write_files(found: Monitoring, out: Path | None, json_file: Path | None, locale: str) -> list[Path]:
     """Write what was asked for, each file whole or not at all, and return the files.
 
-    A folder gets the newest page as `monitoring.html`, and for every run, named by its moment and bundle, the facts
-    as JSON and the long table as Parquet: the history of a folder is all its tables read together. A run of the
-    same moment and bundle replaces its own files and no others.
+    A folder gets the newest page as `monitoring.html`, and for every run, named by its moment and bundle, the
+    facts as JSON and the long table as Parquet: the history of a folder is all its tables read together. A run
+    of the same moment and bundle replaces its own files and no others.
     """
     facts = monitoring_facts(found, locale)
     written = []
@@ -118,10 +118,12 @@ def show(console: Console, found: Monitoring) -> None:
     table.add_row("all together", "", "", "", "", f"{facts['verdict']['evidence']:,.1f}", end_section=True)
     console.print(table)
     threshold = facts["verdict"]["threshold"]
+    slope = facts["calibration"]["slope"]
     console.print(
         f"Evidence of {threshold:g} advises to train again; 1 says nothing. Inputs: "
         f"{len(found.inputs.drifted())} of {found.inputs.table['field'].nunique()} moved, "
-        f"{len(found.inputs.new)} new values; calibration slope {facts['calibration']['slope'] or float('nan'):.2f}."
+        f"{len(found.inputs.new)} new values"
+        + ("." if slope is None else f"; calibration slope {slope:.2f}.")
     )
     for part in facts["bookings"]:
         until = "" if part["whole"] else f" until {part['end'][:10]}"
@@ -133,6 +135,6 @@ def show(console: Console, found: Monitoring) -> None:
 
 def _title(found: Monitoring) -> str:
     return (
-        f"Bundle {found.bundle_id[:12]}, trained until {found.trained_until:%Y-%m-%d}, against what was recorded "
-        f"until {found.as_of:%Y-%m-%d %H:%M} UTC ({found.age_days:.0f} days)"
+        f"Bundle {found.bundle_id[:12]}, trained until {found.trained_until:%Y-%m-%d}, against what was "
+        f"recorded until {found.as_of:%Y-%m-%d %H:%M} UTC ({found.age_days:.0f} days)"
     )

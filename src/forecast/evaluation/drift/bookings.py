@@ -1,4 +1,4 @@
-"""Bookings as the bundle foretold them since training, beside what came; and what a drift costs from here on."""
+"""Bookings as the bundle foretold them since training, beside what came; and what it says of the rest."""
 
 from __future__ import annotations
 

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -133,7 +134,7 @@ def level_evidence(
     posterior = np.zeros(len(shift))
     # Quarters that are over when a week ends do not change any more: their likelihoods are summed once.
     over_null, over_changed = 0.0, np.zeros((len(starts), len(shift)))
-    for first, last in zip(edges[:-1], edges[1:], strict=True):
+    for first, last in pairwise(edges.tolist()):
         for week in range(first, last):
             seen = slice(first, week + 1)
             null = over_null + _log_level(came[seen].sum(), expected[seen].sum(), shock, shock_weight)
@@ -240,7 +241,7 @@ def tilt_evidence(
         # Rows of one score count together: segments have two, however many deals there are.
         values, place = np.unique(score[rows], return_inverse=True)
         share = np.bincount(place, expected[rows]) / total
-        norming = logsumexp(np.outer(values, shift), axis=0, b=share[:, None])
+        norming = np.log(share @ np.exp(np.outer(values, shift)))
         log_ratio[one] = shift * float(came[rows] @ score[rows]) - number * norming
     passed = np.cumsum(log_ratio, axis=0)
     log_e = logsumexp(passed + wide, axis=1) - logsumexp(passed + narrow, axis=1)

@@ -98,7 +98,8 @@ class Inputs:
     def drifted(self) -> pd.DataFrame:
         """Rows of the last week that drifted, largest first."""
         last = self.table[self.table["week"] == self.table["week"].max()]
-        return last[last["drifted"] & (last["check"] != "new")].sort_values("size", ascending=False)
+        found: pd.DataFrame = last[last["drifted"] & (last["check"] != "new")]
+        return found.sort_values("size", ascending=False)
 
 
 def judge_inputs(
@@ -122,9 +123,11 @@ def judge_inputs(
             rows += _missing(looks, name, "missing_new", unknown, newest, settings)
     rows += _writes(looks, history)
     new = _new_values(looks, models, trained_until_us)
-    for week, values in new.items():
-        for value in values:
-            rows.append((week, f"{value.field}={value.value}", "new", value.share, 0.0, 0.0, value.share))
+    rows += [
+        (week, f"{one.field}={one.value}", "new", one.share, 0.0, 0.0, one.share)
+        for week, seen in new.items()
+        for one in seen
+    ]
     table = pd.DataFrame(rows, columns=["week", "field", "check", "value", "usual", "p_value", "size"])
     table = _judged(table, looks, settings)
     score, shares = _score_move(looks, settings)
@@ -142,10 +145,8 @@ def _fields(looks: Looks, models: FittedModels, past: Bools) -> Iterator[tuple[s
         if spec_of(name).kind == "category":
             numbers = features.numbers(name)
             texts = features.texts(name)
-            if (
-                len(texts) > _MANY_TEXTS
-                or np.isfinite(numbers[past]).mean() > 0.5
-                and name.startswith("custom:")
+            if len(texts) > _MANY_TEXTS or (
+                np.isfinite(numbers[past]).mean() > 0.5 and name.startswith("custom:")
             ):
                 values = numbers
                 yield name, values, number_bins(values[past])
@@ -162,7 +163,7 @@ Row = tuple[int, str, str, float, float, float, float]
 def _missing(
     looks: Looks, name: str, check: str, unknown: Bools, among: Bools, settings: MonitorSettings
 ) -> list[Row]:
-    """Share of unknown values among some deals of each week, against the reference; two-sided test of shares."""
+    """Share of unknown values among some deals of each week, against the reference: a test of two shares."""
     number = looks.per_week(among.astype(np.float64))
     missing = looks.per_week((among & unknown).astype(np.float64))
     zero = -looks.first_week
@@ -189,7 +190,7 @@ def _missing(
 
 
 def _writes(looks: Looks, history: History) -> list[Row]:
-    """How often each field was written to since training, at most in the four weeks before each look, per open deal."""
+    """How often each field was written to in the four weeks before each look, per open deal."""
     zero = -looks.first_week
     fields = len(history.fields)
     group = np.repeat(np.arange(len(history) * fields), np.diff(history.index.starts))
@@ -244,7 +245,8 @@ def _open_by_week(looks: Looks, history: History) -> Floats:
 def _blocks(values: Floats | Ints) -> Floats:
     """Sums of four weeks, the newest block last, what does not fill one left out."""
     whole = len(values) // _BLOCK_WEEKS * _BLOCK_WEEKS
-    return values[len(values) - whole :].reshape(-1, _BLOCK_WEEKS).sum(axis=1).astype(np.float64)
+    blocks = values[len(values) - whole :].reshape(-1, _BLOCK_WEEKS)
+    return np.asarray(blocks.sum(axis=1), np.float64)
 
 
 def _judged(table: pd.DataFrame, looks: Looks, settings: MonitorSettings) -> pd.DataFrame:
@@ -331,11 +333,11 @@ def _new_values(looks: Looks, models: FittedModels, trained_until_us: int) -> di
             seen = np.array([code for code in np.unique(seen) if texts[int(code)] in names])
         values = looks.features[name]
         new = np.isfinite(values) & ~np.isin(values, seen) & (looks.week >= zero)
-        counts = pd.Series(1, index=[looks.week[new], values[new]]).groupby(level=[0, 1]).sum()
-        for (week, code), deals in counts.items():  # type: ignore[misc]  # a pair, by the index
+        codes = np.stack((looks.week[new], values[new].astype(np.int64)))
+        pairs, counts = np.unique(codes, axis=1, return_counts=True)
+        for week, code, deals in zip(*pairs.tolist(), counts.tolist(), strict=True):
             if deals >= _LEAST_NEW:
-                share = float(deals / open_deals[week])
-                found[week - zero].append(NewValue(name, texts[int(code)], int(deals), share))
+                found[week - zero].append(NewValue(name, texts[code], deals, deals / open_deals[week]))
     return {
         week: sorted(values, key=lambda one: (-one.deals, one.field, one.value))
         for week, values in found.items()

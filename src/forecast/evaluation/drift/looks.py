@@ -5,12 +5,12 @@ to be won and lost is told before the week begins, so nothing has to be waited f
 deal that stays open is looked at again a week later, with what is known then.
 
 Weeks are numbered from training: week 0 begins at `trained_until`, week -1 is the last one the bundle learnt
-from. Looks before training read track records as they stood (the bundle saw those), later ones the bundle's own,
-as scoring does.
+from. Looks before training read track records as they stood (the bundle saw those), later ones the bundle's
+own, as scoring does.
 
 E.g. trained until Tuesday 1 July, as of Friday 25 July: looks are on Fridays. Week 0 is the short one until 4
-July, weeks 1 to 3 are whole, week 4 is the look of 25 July itself. A deal open on 11 July and won on the 15th is a
-win of week 2; it counts there with its chance of being won within 7 days of the 11th, as of the 11th.
+July, weeks 1 to 3 are whole, week 4 is the look of 25 July itself. A deal open on 11 July and won on the 15th
+is a win of week 2; it counts there with its chance of being won within 7 days of the 11th, as of the 11th.
 """
 
 from __future__ import annotations
@@ -74,25 +74,27 @@ class Looks:
     @property
     def aligned(self) -> Bools:
         """(W,) whether the look of a week falls on the weekday of the last one, so that they compare."""
-        return (self.starts_us[-1] - self.starts_us) % WEEK_US == 0
+        found: Bools = (self.starts_us[-1] - self.starts_us) % WEEK_US == 0
+        return found
 
     def ended(self, cause: int) -> Floats:
         """(n,) 1 where the deal came to that end within its week."""
         span = (self.ends_us - self.starts_us)[self.week] / DAY_US
-        return ((self.cause == cause) & (self.duration_days < span)).astype(np.float64)
+        found: Floats = ((self.cause == cause) & (self.duration_days < span)).astype(np.float64)
+        return found
 
     def per_week(self, value: Floats) -> Floats:
         """(W,) sums."""
-        return np.bincount(self.week, value, minlength=self.weeks)
+        return np.bincount(self.week, value, minlength=self.weeks).astype(np.float64)
 
 
 def week_starts(trained_until_us: int, until_us: int, before: int) -> tuple[Ints, Ints, int]:
     """Starts and ends of weeks from about `before` weeks before training on, and the number of the first.
 
     Weeks are counted back from `until_us`, so that all looks fall on the weekday and hour of the last one: on
-    Mondays deals have been silent for longer than on Fridays. The week in which the bundle was trained is cut in
-    two there. The last week begins and ends at `until_us`: a look at the open deals as they are now, of which
-    nothing is known yet.
+    Mondays deals have been silent for longer than on Fridays. The week in which the bundle was trained is cut
+    in two there. The last week begins and ends at `until_us`: a look at the open deals as they are now, of
+    which nothing is known yet.
     """
     since = -(-(until_us - trained_until_us) // WEEK_US)
     edges = until_us - np.arange(since + before, -1, -1) * WEEK_US
@@ -184,7 +186,7 @@ def _scored(
 
 
 def _next_end(history: History, deal: Ints, at_us: Ints, until_us: int) -> tuple[Ints, Ints]:
-    """(n,) the first closing of each deal at or after its moment: cause and when; open at `until_us` if none."""
+    """(n,) the first closing of each deal from its moment on: cause and when; open at `until_us` if none."""
     closings = history.closings
     if not len(closings.deal):
         return np.full(len(deal), OPEN), np.full(len(deal), until_us)

@@ -55,7 +55,8 @@ class Monitoring:
     def table(self) -> pd.DataFrame:
         """Everything by week as one long table, for trends and schedulers.
 
-        Columns as_of, bundle, week (start), part (`outcome`, `segment`, `input`, `combined`), name, measure, value.
+        Columns as_of, bundle, week (start), part (`outcome`, `segment`, `input`, `combined`), name, measure,
+        value.
         """
         weeks = pd.to_datetime(self.outcomes.starts_us, unit="us", utc=True).as_unit("us")
         rows = [
@@ -143,7 +144,8 @@ def monitor_bundle(
     tell("comparing inputs", 0.4)
     inputs = judge_inputs(looks, bundle.models, settings, trained_us)
     tell("comparing outcomes", 0.5)
-    teams = tables.users.dropna(subset=["team"]).set_index("user_id")["team"].astype(str).to_dict()
+    placed = tables.users.dropna(subset=["team"])
+    teams = dict(zip(placed["user_id"].astype(str), placed["team"].astype(str), strict=True))
     outcomes = judge_outcomes(past, bundle.models, looks, teams, settings)
     tell("comparing bookings", 0.8)
     foretold = foretold_bookings(tables, past, bundle, as_of, seed=seed)

@@ -189,6 +189,11 @@ def judge_outcomes(
     )
 
 
+def _per_week(week: Ints, value: Floats, weeks: int) -> Floats:
+    """(W,) sums."""
+    return np.bincount(week, value, minlength=weeks).astype(np.float64)
+
+
 def _quarter_of(moment_us: Ints) -> Ints:
     """Number of the calendar quarter of each moment."""
     month = (moment_us // DAY_US).astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
@@ -282,7 +287,7 @@ def _spread(
     settings: MonitorSettings,
 ) -> Question:
     """Whether wins go to the deals with the better chances, as much as was said."""
-    came = np.bincount(looks.week[since] - zero, ended[since], minlength=weeks)
+    came = _per_week(looks.week[since] - zero, ended[since], weeks)
     log_chance = np.log(np.maximum(chance, 1e-9))
     # The scale is that of the weeks before training, where there are any: it may not know what came later.
     past = looks.week < zero if zero else since
@@ -304,7 +309,9 @@ def _spread(
         shift_sd=_SPREAD_SHIFT,
     )
     factor = [1.0 + value / sd for value in (evidence.shift, evidence.low, evidence.high)]
-    return Question("spread", came, nothing, nothing, evidence, factor[0], factor[0], factor[1], factor[2], True)
+    return Question(
+        "spread", came, nothing, nothing, evidence, factor[0], factor[0], factor[1], factor[2], True
+    )
 
 
 def _segments(
@@ -488,8 +495,8 @@ def _signed(
         tolerance=float(np.hypot(settings.amount_tolerance / scale, wins**-0.5)),
         shift_sd=settings.amount_shift / scale,
     )
-    came = np.bincount(week, signed, minlength=weeks)
-    foretold = np.bincount(week, expected, minlength=weeks)
+    came = _per_week(week, signed, weeks)
+    foretold = _per_week(week, expected, weeks)
     enough = len(week) >= settings.least_expected
     factor = [1.0 + value * scale for value in (evidence.shift, evidence.low, evidence.high)]
     return Question(
@@ -499,14 +506,14 @@ def _signed(
         np.full(weeks, np.nan),
         evidence if enough else Evidence.none(weeks),
         float(came.sum() / foretold.sum()) if foretold.sum() > 0 else None,
-        *factor,
+        factor[0],
+        factor[1],
+        factor[2],
         enough,
     )
 
 
-def _size(
-    history: History, starts: Ints, ends: Ints, looks: Looks, settings: MonitorSettings
-) -> Question:
+def _size(history: History, starts: Ints, ends: Ints, looks: Looks, settings: MonitorSettings) -> Question:
     """First amounts of deals, as known at the end of the week they appeared in, by segment of the amounts."""
     born = history.known_from_us()
     first = max(int(starts[0]) if len(starts) else int(looks.ends_us[-1]), 0)
@@ -540,7 +547,18 @@ def _size(
         shift_sd=settings.amount_shift / scale,
     )
     factor = [float(np.exp(v * scale)) for v in (evidence.shift, evidence.low, evidence.high)]
-    return Question("size", came, nothing, nothing, evidence, float(np.exp(off.mean())), *factor, True)
+    return Question(
+        "size",
+        came,
+        nothing,
+        nothing,
+        evidence,
+        float(np.exp(off.mean())),
+        factor[0],
+        factor[1],
+        factor[2],
+        True,
+    )
 
 
 def _calibrated(looks: Looks, rows: Ints, settings: MonitorSettings) -> Calibrated:

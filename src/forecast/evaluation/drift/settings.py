@@ -27,7 +27,7 @@ class MonitorSettings:
     """
 
     retrain_evidence: float = 5.0
-    look_evidence: float = 5.0
+    look_evidence: float = 10.0
     level_shift: float = 0.35
     amount_shift: float = 0.25
     amount_tolerance: float = 0.05

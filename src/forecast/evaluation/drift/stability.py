@@ -116,7 +116,7 @@ def psi(then: npt.ArrayLike, now: npt.ArrayLike) -> float:
 
 
 def chance_psi(then: npt.ArrayLike, now: npt.ArrayLike) -> tuple[float, float]:
-    """What PSI is on average if nothing changed, and its degrees of freedom: bins that hold anything, less one."""
+    """What PSI is on average if nothing changed, and its degrees of freedom: bins in use, less one."""
     old, new = np.asarray(then, np.float64), np.asarray(now, np.float64)
     dof = float(max(int((old + new > 0).sum()) - 1, 1))
     return dof * (1.0 / max(float(old.sum()), 1.0) + 1.0 / max(float(new.sum()), 1.0)), dof

@@ -1,8 +1,8 @@
 """What to do: keep the bundle, look at something, put the data right first, or train again; and why.
 
-Training again helps where what happens has moved: levels, spread, pace, arrivals, amounts. It does not help where
-an input broke: a model trained on a field that stopped coming learns that nothing is known. So broken inputs
-come first, whatever else moved.
+Training again helps where what happens has moved: levels, spread, pace, arrivals, amounts. It does not help
+where an input broke: a model trained on a field that stopped coming learns that nothing is known. So broken
+inputs come first, whatever else moved.
 
 The bound of evidence (`evidence`) holds for all questions together: their e-processes are averaged, with
 weights that say how much each matters for bookings, before the average is compared.
@@ -100,11 +100,8 @@ def decide(
     if age_days >= settings.old_days:
         reasons.append(Reason("age", "bundle", "look", {"days": int(age_days)}))
     first = {one.remedy for one in reasons}
-    action: Action = "keep"
-    for candidate in ("fix", "retrain", "look"):
-        if candidate in first:
-            action = candidate  # type: ignore[assignment]  # one of the literals above
-            break
+    urgent: tuple[Action, ...] = ("fix", "retrain", "look")
+    action: Action = next((one for one in urgent if one in first), "keep")
     since = None
     if len(crossed):
         since = pd.Timestamp(int(outcomes.ends_us[crossed[0]]), unit="us", tz="UTC")
@@ -122,16 +119,17 @@ def decide(
 def _broken(inputs: Inputs) -> list[Reason]:
     """Inputs that stopped coming, and stages the bundle never heard of."""
     found = []
+    numbers: dict[str, Any]
     for one in inputs.new:
         if one.field == "stage":
             numbers = {"value": one.value, "deals": one.deals, "share": one.share}
             found.append(Reason("new_stage", one.field, "fix", numbers))
-    for row in inputs.drifted().itertuples():
-        numbers = {"value": float(row.value), "usual": float(row.usual)}
-        if (row.check == "writes" and row.size <= _STOPPED) or (
-            row.check in ("missing", "missing_new") and row.size >= _BROKEN_POINTS
-        ):
-            found.append(Reason(str(row.check), str(row.field), "fix", numbers))
+    for row in inputs.drifted().to_dict("records"):
+        check, size = str(row["check"]), float(row["size"])
+        stopped = check == "writes" and size <= _STOPPED
+        if stopped or (check in ("missing", "missing_new") and size >= _BROKEN_POINTS):
+            numbers = {"value": float(row["value"]), "usual": float(row["usual"])}
+            found.append(Reason(check, str(row["field"]), "fix", numbers))
     return found
 
 
@@ -161,6 +159,7 @@ def _seen(
 ) -> list[Reason]:
     """What should be looked at without a bundle being wrong yet."""
     found = []
+    numbers: dict[str, Any]
     for part in foretold:
         if part.outside:
             numbers = {"came": part.came, "expected": part.expected, "low": part.low, "high": part.high}
@@ -180,15 +179,15 @@ def _seen(
             numbers = {"value": new.value, "deals": new.deals, "share": new.share}
             found.append(Reason("new_value", new.field, "look", numbers))
     said = {(one.kind, one.subject) for one in _broken(inputs)}
-    for row in inputs.drifted().itertuples():
-        if (row.check, row.field) not in said:
-            numbers = {"value": float(row.value), "usual": float(row.usual)}
-            found.append(Reason(str(row.check), str(row.field), "look", numbers))
+    for row in inputs.drifted().to_dict("records"):
+        if (row["check"], row["field"]) not in said:
+            numbers = {"value": float(row["value"]), "usual": float(row["usual"])}
+            found.append(Reason(str(row["check"]), str(row["field"]), "look", numbers))
     return found
 
 
 def _effect(outcomes: Outcomes, remaining: Remaining) -> float | None:
-    """Bookings still to come, were what has moved to stay: beside what the bundle says. None if too few came."""
+    """Bookings still to come beside what the bundle says, were what has moved to stay; None if too few came."""
     wins, created = outcomes.question("wins"), outcomes.question("created")
     signed, size = outcomes.question("signed"), outcomes.question("size")
     if not wins.enough:

@@ -43,7 +43,7 @@ _LEFT: Final = 62  # pixels of the labels of an upright axis
 
 
 def evidence(facts: Fact, say: MonitoringPhrases, *, width: int) -> Markup | None:
-    """Evidence of all questions together by week, single ones in grey, on a logarithmic scale; the alarm across."""
+    """Evidence of all questions together by week, single ones in grey, on a log scale; the alarm across."""
     weeks, threshold = facts["weeks"], facts["verdict"]["threshold"]
     if len(weeks) < 2:
         return None
@@ -157,7 +157,8 @@ def calibration(facts: Fact, say: MonitoringPhrases, *, width: int) -> Markup | 
         return None
     plot, f = width - _LEFT, say.words.formats
     top = 1.02 * max(max(row["upper"], row["said"]) for row in curve)
-    scale = alt.Scale(domain=[0, top], nice=False)
+    # Most deals have a small chance in a month: a square root leaves them room without bending the diagonal.
+    scale = alt.Scale(type="sqrt", domain=[0, top], nice=False)
     x = alt.X("said:Q", scale=scale, axis=percent_axis(top, f), title=say.words("monitor_calibration.axis"))
     base = chart(curve)
 
@@ -201,9 +202,7 @@ def stability(facts: Fact, say: MonitoringPhrases, *, width: int) -> Markup | No
         base.mark_tick(color=INK, thickness=2, size=17).encode(x=along("usual", top, ticks), y=y),
         value_labels(base, y, plot + 46),
     ]
-    return finish(
-        alt.layer(*layers), plot, 24 * len(rows), listed(say.words("monitor_inputs.chart"), rows)
-    )
+    return finish(alt.layer(*layers), plot, 24 * len(rows), listed(say.words("monitor_inputs.chart"), rows))
 
 
 def score(facts: Fact, say: MonitoringPhrases, *, width: int) -> Markup | None:
@@ -227,7 +226,10 @@ def score(facts: Fact, say: MonitoringPhrases, *, width: int) -> Markup | None:
     y = alt.Y("share:Q", scale=alt.Scale(domain=[0, top], nice=False), axis=percent_axis(top, f), title=None)
     drawn = chart(bars).mark_bar().encode(x=x, x2="to:Q", y=y, y2=alt.datum(0), color=own_colour())
     said = [
-        {"name": f"{round(100 * row['low'])}%", "label": f"{f.percent(row['then'])} – {f.percent(row['now'])}"}
+        {
+            "name": f"{round(100 * row['low'])}%",
+            "label": f"{f.percent(row['then'])} – {f.percent(row['now'])}",
+        }
         for row in facts["score_shares"]
     ]
     return finish(alt.layer(drawn), plot, _HEIGHT, listed(say.words("monitor_inputs.score_chart"), said))

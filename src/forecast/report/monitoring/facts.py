@@ -51,9 +51,7 @@ def monitoring_facts(found: Monitoring, locale: str) -> Fact:
                 "end": to_timestamp(int(end)).isoformat(),
                 "evidence": _evidence(log_e),
             }
-            for start, end, log_e in zip(
-                outcomes.starts_us, outcomes.ends_us, verdict.evidence, strict=True
-            )
+            for start, end, log_e in zip(outcomes.starts_us, outcomes.ends_us, verdict.evidence, strict=True)
         ],
         "questions": [_question(one) for one in outcomes.questions],
         "segments": [

@@ -124,7 +124,7 @@ class MonitoringPhrases:
     def evidence(self, value: float) -> str:
         """Evidence in two or three digits."""
         f = self.words.formats
-        return f.integer(value) if value >= 100 else f.decimal(value, 1)
+        return f.integer(value) if value >= 100 or value == round(value) else f.decimal(value, 1)
 
 
 _HEADS: Final = {
