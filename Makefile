@@ -9,6 +9,8 @@ BUNDLE  ?= models/$(notdir $(DATA:/=))
 PERIOD  ?= 2026Q1
 LOCALE  ?= en
 OUT     ?= out
+# tune: how long to search.
+MINUTES ?= 10
 HOST    ?= 127.0.0.1
 PORT    ?= 3000
 # bench: `all` for every peer on three sizes and seeds; empty for the quick ones on one company.
@@ -34,7 +36,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup forecast sample train report serve check test test-fast bench lock mlflow monitor clean
+.PHONY: help setup forecast sample audit train tune promote rollback report verify serve check test test-fast bench lock mlflow monitor clean
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -97,6 +99,9 @@ $(SAMPLE_READY): | $(READY)
 	@$(BIN)/forecast sample sample --deals 5000 --seed 2
 	@touch $@
 
+audit: $(READY) $(DATA_READY) ## Find fields of DATA that leak what became of a deal
+	@$(BIN)/python -m training audit --data $(DATA)
+
 train: $(READY) $(DATA_READY) ## Fit the models on DATA into BUNDLE and register the run
 	$(BIN)/python -m training train --data $(DATA) --bundle $(BUNDLE) --register
 
@@ -104,8 +109,22 @@ $(BUNDLE)/manifest.json: $(DATA_READY) $(CODE) | $(READY)
 	@$(BIN)/python -m training train --data $(DATA) --bundle $(BUNDLE) --register
 	@touch $@
 
+tune: $(READY) $(DATA_READY) ## Search settings for DATA for MINUTES; OUT/tuned.toml is written if they are better
+	$(BIN)/python -m training tune --data $(DATA) --out $(OUT)/tuned.toml --minutes $(MINUTES)
+
+promote: $(READY) $(BUNDLE)/manifest.json ## Compare the newest registered bundle with the one that serves, let it serve if it is better
+	$(BIN)/python -m training promote --candidate --data $(DATA) --models $(dir $(BUNDLE))
+
+rollback: $(READY) ## Let the bundle serve again that served before the last promotion
+	$(BIN)/python -m training rollback --models $(dir $(BUNDLE))
+
 report: $(READY) $(BUNDLE)/manifest.json ## Write report.html for PERIOD in LOCALE (en or it)
 	$(BIN)/forecast report --data $(DATA) --bundle $(BUNDLE) --period $(PERIOD) --locale $(LOCALE) --out report.html
+
+verify: $(READY) ## Make what `make forecast` wrote again and compare it to the byte
+	@set -e; for output in $(OUT)/scores.csv $(OUT)/bookings.csv report.html; do \
+	  echo "== $$output"; $(BIN)/forecast verify $$output --data $(DATA) --bundle $(BUNDLE); \
+	done
 
 # The sample ends with its own training, so there a bundle of half a year before is monitored.
 ifeq ($(DATA:/=),sample)

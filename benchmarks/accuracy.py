@@ -26,6 +26,7 @@ from rich.console import Console
 
 from benchmarks import charts, simulated, tables
 from benchmarks.machine import machine
+from benchmarks.numbers import Numbers
 from benchmarks.peers import Peer, all_peers
 from benchmarks.peers.field import OURS, Field
 from benchmarks.real.protocols import PROTOCOLS
@@ -49,22 +50,6 @@ DRIFT_COLUMNS: Final = tuple(
     if column.metric in ("mae", "brier", "ici", "truth_bias", "bookings_bias", "bookings_error")
 )
 Tell = Callable[[str], None]
-
-
-class _Numbers(click.ParamType):
-    """Whole numbers with commas between them."""
-
-    name = "N,N,..."
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
-        try:
-            return tuple(int(part) for part in str(value).replace("_", "").split(","))
-        except ValueError:
-            self.fail(f"{value!r} is no list of whole numbers such as 1,2,3", param, ctx)
 
 
 class Runs:
@@ -102,9 +87,9 @@ class Runs:
 )
 @click.argument("sets", nargs=-1, type=click.Choice(SETS))
 @click.option(
-    "--deals", type=_Numbers(), default="1000,5000,30000", show_default=True, help="Sizes to simulate."
+    "--deals", type=Numbers(), default="1000,5000,30000", show_default=True, help="Sizes to simulate."
 )
-@click.option("--seeds", type=_Numbers(), default="1,2,3", show_default=True, help="Of the simulations.")
+@click.option("--seeds", type=Numbers(), default="1,2,3", show_default=True, help="Of the simulations.")
 @click.option(
     "--without", multiple=True, metavar="NAME", help="Leave a peer out, e.g. survival_boost; may be repeated."
 )

@@ -30,6 +30,7 @@ from rich.progress import track
 from benchmarks import charts
 from benchmarks.bookings import inside, width
 from benchmarks.machine import machine
+from benchmarks.numbers import Numbers
 from benchmarks.peers.field import OURS
 from benchmarks.real.report import put_between_marks
 from benchmarks.tables import as_markdown
@@ -260,29 +261,13 @@ def about(seeds: Sequence[int]) -> str:
     )
 
 
-class _Numbers(click.ParamType):
-    """Whole numbers with commas between them."""
-
-    name = "N,N,..."
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
-        try:
-            return tuple(int(part) for part in str(value).split(","))
-        except ValueError:
-            self.fail(f"{value!r} is no list of whole numbers such as 1,2,3", param, ctx)
-
-
 @click.command(epilog="Example: python -m benchmarks.learning_curve --seeds 1,2 --sizes 0,40,100")
 @click.option(
-    "--seeds", type=_Numbers(), default="9,10,11,12,13,14", show_default=True, help="Of the companies."
+    "--seeds", type=Numbers(), default="9,10,11,12,13,14", show_default=True, help="Of the companies."
 )
 @click.option(
     "--sizes",
-    type=_Numbers(),
+    type=Numbers(),
     default=",".join(map(str, SIZES)),
     show_default=True,
     help="Closed deals at which each history is cut.",

@@ -23,6 +23,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 ORDER: Final[tuple[tuple[str, ...], ...]] = (
     ("training",),
     ("forecast.cli", "forecast.service"),
+    ("forecast.receipts",),
     ("forecast.report",),
     ("forecast.evaluation",),
     ("forecast.outlook",),
@@ -32,7 +33,13 @@ ORDER: Final[tuple[tuple[str, ...], ...]] = (
     ("forecast.features",),
     ("forecast.history", "forecast.simulator", "forecast.connectors"),
     ("forecast.tables",),
-    ("forecast.periods", "forecast.arrays", "forecast.language"),
+    (
+        "forecast.periods",
+        "forecast.arrays",
+        "forecast.language",
+        "forecast.code_version",
+        "forecast.database_url",
+    ),
     ("forecast.errors",),
     ("forecast",),
 )
@@ -75,8 +82,11 @@ LIBRARIES: Final[dict[str, Library]] = {
     "pydantic": Library("bentoml", "serve", only=("forecast.service",)),
     "anyio": Library("bentoml", "serve", only=("forecast.service",)),
     "prometheus_client": Library("bentoml", "serve", only=("forecast.service",)),
+    "duckdb": Library("duckdb", "database", only=("forecast.tables.database",), lazily=("forecast",)),
+    "psycopg": Library("psycopg", "database", only=("forecast.tables.database",), lazily=("forecast",)),
     "httpx": Library("httpx", "crm", only=("forecast.connectors",)),
     "mlflow": Library("mlflow", "train", only=("training.tracking",)),
+    "optuna": Library("optuna", "train", only=("training.tuning",)),
     "lightgbm": Library("lightgbm", "train", only=FITTING, lazily=("forecast",)),
 }
 

@@ -15,11 +15,14 @@ from forecast.cli import LazyCommands, run
 __all__ = ["cli", "main"]
 
 _COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "audit": ("audit", "Find fields that leak what became of a deal."),
     "train": ("train", "Fit the models on a data folder, measure them, write a bundle."),
-    "monitor": (
-        "monitor",
-        "Say whether a bundle still fits what was recorded since, and whether to retrain.",
-    ),
+    "promote": ("promote", "Compare a bundle with the one that serves; let it serve if it is better."),
+    "rollback": ("rollback", "Let the bundle serve again that served before."),
+    "verify": ("verify", "Train a bundle again and compare it to the byte."),
+    "settings": ("settings", "Check a settings file and show what holds."),
+    "tune": ("tune", "Search hyper-parameters on folds before the held-out period."),
+    "monitor": ("monitor", "Say whether a bundle still fits what was recorded since it was trained."),
 }
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from forecast.arrays import Floats
 from forecast.bundle import Bundle
 from forecast.errors import DataError
 from forecast.evaluation.baselines import (
@@ -24,14 +25,23 @@ from forecast.evaluation.baselines import (
     booked_amount,
 )
 from forecast.evaluation.scoreboard import measure, metric_names
-from forecast.history import History, make_landmarks
+from forecast.history import History, Landmarks, make_landmarks
 from forecast.models import FitSettings, FittedModels, fit_models
 from forecast.outlook import make_outlook
 from forecast.periods import DAY_US, Period, as_of_us
 from forecast.tables import Tables
 from training.settings import HoldoutSettings
 
-__all__ = ["OURS", "Holdout", "Measured", "choose_holdout", "measure_holdout"]
+__all__ = [
+    "OURS",
+    "Holdout",
+    "Looks",
+    "Measured",
+    "choose_holdout",
+    "held_out_looks",
+    "measure_holdout",
+    "quarter_bookings",
+]
 
 Tell = Callable[[str, float], None]
 
@@ -63,6 +73,21 @@ class Holdout:
 
 
 @dataclass(frozen=True, slots=True)
+class Looks:
+    """Who was asked about what: what the metrics were made of, for whoever wants to look closer.
+
+    models: those that were measured
+    landmarks: n looks at deals of `history` inside the holdout
+    predictions: forecaster -> (n, H) probabilities of being won within the horizons of the holdout
+    """
+
+    history: History
+    models: FittedModels
+    landmarks: Landmarks
+    predictions: dict[str, Floats]
+
+
+@dataclass(frozen=True, slots=True)
 class Measured:
     """What came out.
 
@@ -70,12 +95,14 @@ class Measured:
     bookings: rows forecaster, expected, p10, p50, p90 of the quarter (quantiles NaN for rules that give
         none); the row `actual` last; None without a quarter
     rung: the rung of the measured models; the final ones, with more to learn from, may climb higher
+    looks: what the metrics were made of; None where only they were kept
     """
 
     holdout: Holdout
     table: pd.DataFrame
     bookings: pd.DataFrame | None
     rung: str
+    looks: Looks | None = None
 
     def metrics(self) -> dict[str, float]:
         """Flat names for a bundle and MLflow: `brier_90d`, `brier_90d_stage_weighted`, `bookings_error`."""
@@ -146,11 +173,10 @@ def measure_holdout(
     )
     tell("asking models and baselines about the held-out period", 0.5)
     rng = np.random.default_rng(settings.seed)
-    every = settings.landmark_every_days
-    learn = make_landmarks(history, until_us=start_us, every_days=every).thin(settings.max_landmarks, rng)
-    asked = make_landmarks(history, until_us=end_us, first_us=start_us, every_days=every).thin(
+    learn = make_landmarks(history, until_us=start_us, every_days=settings.landmark_every_days).thin(
         settings.max_landmarks, rng
     )
+    asked = held_out_looks(history, holdout, settings, rng)
     horizons = holdout.horizons_days
     predictions = {OURS: models.win_probability(history, asked.deal, asked.at_us, horizons)}
     baselines = all_baselines(settings.seed)
@@ -169,7 +195,39 @@ def measure_holdout(
             if error.code != "no_amounts":  # chances can be measured without any
                 raise
     tell("measured", 1.0)
-    return Measured(holdout, table, bookings, models.outcome.name)
+    looks = Looks(history, models, asked, predictions)
+    return Measured(holdout, table, bookings, models.outcome.name, looks)
+
+
+def held_out_looks(
+    history: History, holdout: Holdout, settings: FitSettings, rng: np.random.Generator
+) -> Landmarks:
+    """The looks of the held-out period: every deal open at each of them, until its end."""
+    return make_landmarks(
+        history,
+        until_us=as_of_us(holdout.end),
+        first_us=as_of_us(holdout.start),
+        every_days=settings.landmark_every_days,
+    ).thin(settings.max_landmarks, rng)
+
+
+def quarter_bookings(
+    tables: Tables, history: History, models: FittedModels, quarter: Period
+) -> tuple[float, float, float, float]:
+    """Bookings of a quarter as models foretell them at its first moment: expected, p10, p50, p90.
+
+    Raises DataError if no amount is known of any deal.
+    """
+    # A bundle that never was on disk: from here on the way to bookings is the one everybody takes.
+    bundle = Bundle(id="", manifest={}, models=models, golden=[])
+    outlook = make_outlook(tables, bundle, as_of=quarter.start, period=quarter, history=history, reasons=0)
+    company = outlook.bookings.table.query("level == 'company'").iloc[0]
+    return (
+        float(company["expected"]),
+        float(company["p10"]),
+        float(company["p50"]),
+        float(company["p90"]),
+    )
 
 
 def _bookings(
@@ -181,13 +239,9 @@ def _bookings(
     rates: Any,
 ) -> pd.DataFrame:
     """Bookings of the quarter as foretold at its first moment, and as they came by the end of the holdout."""
-    # A bundle that never was on disk: from here on the way to bookings is the one everybody takes.
-    bundle = Bundle(id="", manifest={}, models=models, golden=[])
-    outlook = make_outlook(tables, bundle, as_of=quarter.start, period=quarter, history=history, reasons=0)
-    company = outlook.bookings.table.query("level == 'company'").iloc[0]
     at_us = quarter.start_us
     nothing = float("nan")
-    rows = [(OURS, *(float(company[name]) for name in ("expected", "p10", "p50", "p90")))]
+    rows = [(OURS, *quarter_bookings(tables, history, models, quarter))]
     for rule in all_bookings_baselines(rates):
         expected = rule.forecast(history, at_us, quarter).expected
         # A rule with nothing to say (no commits kept, no year before) has no row rather than a 0.

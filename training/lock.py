@@ -1,4 +1,4 @@
-"""One training at a time for each bundle.
+"""One training at a time for each bundle, one promotion at a time for each folder of bundles.
 
 The lock is held by the operating system for as long as the process lives: a killed training leaves a file
 behind, but no lock, so nothing has to be cleaned up or waited for.
@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from forecast.errors import BusyError, OutputError
 
@@ -20,12 +22,18 @@ except ImportError:  # Windows has none: there two trainings at once are the use
 
 __all__ = ["exclusive"]
 
+_ASK_AGAIN_SECONDS: Final = 0.02
+
 
 @contextlib.contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
-    """Hold the right to write the bundle `folder`; BusyError at once if another process has it.
+def exclusive(
+    folder: Path, *, holder_is: str = "another training is writing", patience_seconds: float = 0.0
+) -> Iterator[None]:
+    """Hold the right to write `folder`; BusyError if another process has it and keeps it for the patience.
 
     The lock file lies beside the folder, hidden, and names the process that holds it.
+
+    holder_is : what the other one is doing, for the message
     """
     path = folder.parent / f".{folder.name}.lock"
     try:
@@ -37,15 +45,20 @@ def exclusive(folder: Path) -> Iterator[None]:
         ) from error
     with handle:
         if fcntl is not None:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                handle.seek(0)
-                holder = handle.read(20).strip() or "unknown"
-                raise BusyError(
-                    f"another training is writing {folder} (process {holder}); wait for it to end",
-                    code="locked",
-                ) from error
+            given_up = time.monotonic() + patience_seconds
+            while True:
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except OSError as error:
+                    if time.monotonic() < given_up:
+                        time.sleep(_ASK_AGAIN_SECONDS)
+                        continue
+                    handle.seek(0)
+                    holder = handle.read(20).strip() or "unknown"
+                    raise BusyError(
+                        f"{holder_is} {folder} (process {holder}); wait for it to end", code="locked"
+                    ) from error
         handle.seek(0)
         handle.truncate()
         handle.write(f"{os.getpid()}\n")

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from forecast.evaluation.baselines import all_baselines, all_bookings_baselines
+from training.audit_tables import audit_lines
 from training.holdout import OURS, Measured
 from training.train import Training
 
@@ -53,6 +54,10 @@ def show(console: Console, training: Training) -> None:
         )
     if training.measured_leads is not None:
         console.print(training.measured_leads.sentence())
+    counted, *found = audit_lines(training.audit)
+    console.print(counted)
+    for line in found:
+        console.print(line, style="yellow", markup=False)
     for note in training.notes:
         console.print(note, style="yellow")
     console.print(f"Bundle {training.bundle_id[:12]} written to {training.folder}", style="bold")

@@ -106,6 +106,7 @@ class Lesson:
             self.until_us,
             exclude=self.settings.exclude_fields,
             trust=self.settings.trust_fields,
+            rules=self.settings.leak_rules,
         )
         use = tuple(decision.feature for decision in decisions if decision.used)
         encoder = fit_encoder(features, use, spline=len(self.landmarks) >= _FEW_ROWS)

@@ -1,7 +1,7 @@
 """A bundle: everything a score is made of, in a folder of JSON files that is verified before it is believed.
 
     models/NAME/
-        manifest.json   sha256 and size of every other file, versions, trained_until, metrics, data fingerprint
+        manifest.json   sha256 and size of the other files, code, settings, trained_until, metrics, fingerprints
         model.json outcome.json season.json amount.json arrivals.json records.json stages.json money.json
         leads.json      the models of leads, or the word that there were none to learn from
         golden.json     win probabilities of one plain deal in every open stage, and chances of a plain lead of
@@ -30,16 +30,19 @@ import pandas as pd
 
 from forecast import __version__
 from forecast.arrays import Floats
-from forecast.errors import BundleError, OutputError
+from forecast.code_version import code_of
+from forecast.errors import BundleError, OutputError, UsageError
 from forecast.features import FrozenCustomers
 from forecast.history import OPEN, History, leads_from_request
 from forecast.models import FittedModels, LeadModels
 from forecast.periods import DAY_US, to_timestamp
-from forecast.tables import write_bytes
+from forecast.tables import PLAIN, Dialect, write_bytes
 
 __all__ = [
     "FORMAT",
+    "MANIFEST",
     "Bundle",
+    "bundle_code",
     "check_bundle_folder",
     "load_bundle",
     "resolve_bundle",
@@ -48,12 +51,15 @@ __all__ = [
 ]
 
 FORMAT: Final = 2
-_MANIFEST: Final = "manifest.json"
+MANIFEST: Final = "manifest.json"
 _PARTS: Final = ("model", "outcome", "season", "amount", "arrivals", "records", "stages", "money", "leads")
 _FILES: Final = frozenset({*(f"{part}.json" for part in _PARTS), "golden.json"})
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 # Of one file: far beyond any real one, so that a planted one cannot fill the memory.
 _MOST_BYTES: Final = 512 * 1024 * 1024
+_PACKAGES: Final = ("lightgbm", "numpy", "pandas", "pyarrow", "scipy")
+# Parts of this package that read bundles and change none.
+_NOT_IN_A_BUNDLE: Final = ("receipts", "report")
 _GOLDEN_SOURCES: Final = 5
 _GOLDEN_TOLERANCE: Final = 1e-9  # what another processor or numpy may round differently, and nothing more
 
@@ -80,9 +86,19 @@ class Bundle:
         return self.id[:12]
 
     @cached_property
+    def dialect(self) -> Dialect:
+        """How the folder it learnt from was read, and others of the same export are to be."""
+        return Dialect.from_json(self.manifest.get("dialect", {}))
+
+    @cached_property
     def trained_until(self) -> pd.Timestamp:
         """The models saw only what was recorded before this moment."""
         return to_timestamp(self.models.trained_until_us)
+
+
+def bundle_code(**also: str) -> dict[str, Any]:
+    """The code that models are fitted with; `also` holds hashes of the sources of other packages."""
+    return code_of(packages=_PACKAGES, without=_NOT_IN_A_BUNDLE, also=also)
 
 
 def check_bundle_folder(folder: Path) -> None:
@@ -97,7 +113,7 @@ def check_bundle_folder(folder: Path) -> None:
         )
     if (
         folder.exists()
-        and not (folder / _MANIFEST).is_file()
+        and not (folder / MANIFEST).is_file()
         and (not folder.is_dir() or any(folder.iterdir()))
     ):
         raise OutputError(f"{folder} exists and is no bundle; choose another name", code="not_a_bundle")
@@ -110,11 +126,19 @@ def write_bundle(
     metrics: dict[str, Any],
     data_fingerprint: str,
     leads: LeadModels | None = None,
+    settings: dict[str, Any] | None = None,
+    code: dict[str, Any] | None = None,
+    data_tables: dict[str, str] | None = None,
+    dialect: Dialect = PLAIN,
 ) -> str:
     """Write a bundle folder, whole or not at all, and return its id.
 
     An existing bundle of that name is replaced; a folder that is no bundle is refused. The id depends on the
-    content only: the same data, seed, settings and packages give the same id.
+    content only: the same data, seed, settings and code give the same id.
+
+    settings : section -> key -> value of everything that was set; by default those of the fit alone
+    code : what made the models (`code_version.code_of`); by default this package
+    data_tables : fingerprint of each table, to name the one that has changed
     """
     folder = Path(folder)
     check_bundle_folder(folder)
@@ -124,12 +148,16 @@ def write_bundle(
     manifest = {
         "format": FORMAT,
         "forecast_version": __version__,
+        "code": bundle_code() if code is None else code,
+        "settings": {"fit": models.settings} if settings is None else settings,
         "trained_until": to_timestamp(models.trained_until_us).isoformat(),
         "rung": models.outcome.name,
         "data_fingerprint": data_fingerprint,
+        "data_tables": data_tables,
         "counts": models.counts,
         "leads": None if leads is None else {"rung": leads.outcome.name, "counts": leads.counts},
         "metrics": metrics,
+        "dialect": dialect.to_json(),
         "files": {
             name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
             for name, content in sorted(files.items())
@@ -141,7 +169,7 @@ def write_bundle(
     try:
         for name, content in files.items():
             write_bytes(stage / name, content)
-        write_bytes(stage / _MANIFEST, encoded)
+        write_bytes(stage / MANIFEST, encoded)
         stage.chmod(0o755)
         if folder.exists():
             # Two renames: between them the name is missing for an instant, but never half a bundle.
@@ -193,16 +221,16 @@ def load_bundle(path: Path | str) -> Bundle:
             f"no bundle at {folder}; train one with `python -m training train --data DIR --bundle {folder}`",
             code="no_bundle",
         )
-    encoded = _read(folder / _MANIFEST)
-    manifest = _parse(folder / _MANIFEST, encoded)
+    encoded = _read(folder / MANIFEST)
+    manifest = _parse(folder / MANIFEST, encoded)
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise BundleError(
-            f"{folder / _MANIFEST} is no manifest of format {FORMAT}; train the bundle again with this version",
+            f"{folder / MANIFEST} is no manifest of format {FORMAT}; train the bundle again with this version",
             code="bad_format",
         )
     listed = manifest.get("files")
     if not isinstance(listed, dict) or set(listed) != _FILES:
-        raise BundleError(f"{folder / _MANIFEST} does not list the files of a bundle", code="bad_manifest")
+        raise BundleError(f"{folder / MANIFEST} does not list the files of a bundle", code="bad_manifest")
     content = {name: _verified(folder / name, listed[name]) for name in sorted(_FILES)}
     parsed = {name.removesuffix(".json"): _parse(folder / name, data) for name, data in content.items()}
     try:
@@ -215,6 +243,10 @@ def load_bundle(path: Path | str) -> Bundle:
             code="bad_content",
         ) from error
     bundle = Bundle(hashlib.sha256(encoded).hexdigest(), manifest, models, parsed["golden"], leads)
+    try:
+        _ = bundle.dialect
+    except UsageError as error:
+        raise BundleError(f"{folder / MANIFEST}: {error.message}", code="bad_content") from error
     _check_golden(folder, bundle)
     return bundle
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from io import StringIO
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from benchmarks.real import maven_crm
 from benchmarks.real.source import raw_file
 from forecast.errors import DataError, UnavailableError
-from forecast.features import decide_fields
+from forecast.features import audit_fields, decide_fields
 from forecast.history import History
 from forecast.periods import as_of_us
 from forecast.tables import Tables, read_folder, write_folder
@@ -164,3 +165,26 @@ def test_the_field_policy_finds_the_account_leak_and_trusts_the_product(real: Ta
         assert not used["custom:account"], month
         assert used["custom:product"], month
         assert used["custom:series"], month
+
+
+@pytest.mark.real
+def test_the_audit_names_the_account_with_its_figures(real: Tables) -> None:
+    """68.5 % of the open deals have none, every closed one has: docs/audit.md."""
+    found = {one.field: one for one in audit_fields(History.from_tables(real), as_of_us(real.default_as_of))}
+    account = found["account"]
+    assert (account.verdict, account.code) == ("leaks", "filled_by_closing")
+    assert account.figures.filled_open == pytest.approx(0.315, abs=0.001)
+    assert account.figures.filled_won == account.figures.filled_lost == 1.0
+    assert account.reason == "filled in 32% of open but 100% of closed deals: it is filled in by closing"
+    amount = found["amount"]
+    assert (amount.verdict, amount.code) == ("suspicious", "corrected_at_closing")
+    assert {found[name].verdict for name in ("product", "series", "owner_id")} == {"ok"}
+
+
+@pytest.mark.real
+def test_the_account_leaks_as_well_where_it_is_an_account_id(real: Tables) -> None:
+    deals = real.deals.assign(account_id=real.deals["account"]).drop(columns="account")
+    history = History.from_tables(dataclasses.replace(real, deals=deals))
+    used = {one.feature: one.used for one in decide_fields(history, as_of_us(real.default_as_of))}
+    assert not used["account_edge"]
+    assert not used["account_closed"]

@@ -25,6 +25,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 import pytest
+from exports import export_at
 from other_company import OTHER_AS_OF, Rows, as_csv, invent, write_rows
 
 from forecast.bundle import load_bundle
@@ -272,36 +273,19 @@ def test_a_command_run_twice_writes_the_same_bytes(place: Path, tmp_path: Path) 
             assert ask(command, place / "data", place / "models" / "own", "--out", out).code == 0
             found.append(out.read_bytes())
         assert found[0] == found[1], command
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["b.parquet", "r.html", "s.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        f"{name}{ending}" for name in ("b.parquet", "r.html", "s.csv") for ending in ("", ".receipt.json")
+    ]
 
 
 # -- the future is invisible -------------------------------------------------------------------------------
-
-
-def as_exported_then(tables: Tables, as_of: pd.Timestamp) -> Tables:
-    """The folder as it would have been exported at `as_of`: later rows gone, deals as they stood."""
-    events = tables.deal_events[tables.deal_events["recorded_at"] < as_of]
-    known = set(events.loc[events["field"] == "stage", "deal_id"])
-    deals = tables.deals[tables.deals["deal_id"].isin(known)].copy()
-    newest = events.sort_values("recorded_at", kind="stable").groupby(["deal_id", "field"])["value"].last()
-    for field in set(tables.deal_events["field"]) & set(deals.columns):
-        stood = deals["deal_id"].map(newest.xs(field, level="field"))
-        deals[field] = pd.to_numeric(stood) if deals[field].dtype == "float64" else stood.to_numpy(object)
-    activities = tables.activities[tables.activities["occurred_at"] < as_of]
-    frames = {name: tables[name] for name in ("stages", "users", "quotas", "fx_rates")}
-    return Tables.from_frames(
-        **frames,
-        deals=deals,
-        deal_events=events[events["deal_id"].isin(known)],
-        activities=activities[activities["deal_id"].isna() | activities["deal_id"].isin(known)],
-    )
 
 
 def test_later_rows_change_nothing(
     sample_tables: Tables, sample_folder: Path, trained_bundle: Path, tmp_path: Path
 ) -> None:
     moment = "2025-05-20T12:00:00Z"
-    past = as_exported_then(sample_tables, pd.Timestamp(moment))
+    past = export_at(sample_tables, pd.Timestamp(moment))
     assert 0 < len(past.deals) < len(sample_tables.deals)
     write_folder(past, tmp_path / "past")
     for command, name in (("score", "s.csv"), ("roll-up", "b.csv")):

@@ -47,6 +47,13 @@ def test_with_few_closed_deals_the_cells_stand_alone_and_say_why(rows: Rows, sam
     assert "needs 1000000" in found.ladder[0].reason
 
 
+def test_a_window_between_two_looks_is_left_out(rows: Rows, sample_history: History) -> None:
+    """Looks lie a week apart: most windows of a day hold none."""
+    found = climb(rows, sample_history, replace(QUICK, window_days=1.0, windows=4))
+    assert found.model.name
+    assert any(rung.chosen for rung in found.ladder)
+
+
 def test_without_a_single_win_the_cells_stand_alone(rows: Rows, sample_history: History) -> None:
     marks = rows.landmarks
     never = replace(marks, cause=np.where(marks.cause == 1, 0, marks.cause).astype(np.int8))

@@ -61,3 +61,47 @@ def test_an_average_day_counts_as_one_day() -> None:
     season = Season(np.linspace(-1, 1, len(COLUMNS)))
     years = np.arange(10_957, 10_957 + 28 * 365 + 7)
     assert season.rate(years).mean() == pytest.approx(1.0)
+
+
+def closings(
+    first: str, days: int, june: float = 3.0, seed: int = 7
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Days from `first` on with 200 deals open; the third month of a quarter closes `june` times as many."""
+    day = np.datetime64(first, "D").astype(np.int64) + np.arange(days)
+    third = calendar_columns(day)[:, COLUMNS.index("month_3_of_quarter")] > 0
+    rate = 200.0 * 0.01 * np.where(third, june, 1.0)
+    return day, np.full(days, 200.0), np.random.default_rng(seed).poisson(rate).astype(float)
+
+
+def third_month(season: Season) -> float:
+    """Rate of June over that of April."""
+    days = np.array(["2025-06-15", "2025-04-15"], dtype="datetime64[D]").astype(np.int64)
+    june, april = season.rate(days)
+    return float(june / april)
+
+
+def test_the_first_whole_quarter_is_believed_in_part() -> None:
+    season = fit_season(*closings("2025-03-01", 122))  # March, and one quarter of which June stands out
+    assert 1.3 < third_month(season) < 2.5
+
+
+def test_half_a_quarter_tells_nothing_of_its_months() -> None:
+    season = fit_season(*closings("2025-03-01", 100))  # until 8 June
+    assert season.effects[COLUMNS.index("month_3_of_quarter")] == 0.0
+
+
+def test_a_first_quarter_like_any_other_moves_little() -> None:
+    moved = [abs(np.log(third_month(fit_season(*closings("2025-03-01", 122, 1.0, s))))) for s in range(20)]
+    assert np.mean(moved) < 0.2
+
+
+def test_later_quarters_confirm_or_refuse_the_months() -> None:
+    assert third_month(fit_season(*closings("2024-01-01", 730))) == pytest.approx(3.0, rel=0.15)
+    day, at_risk, closed = closings("2024-01-01", 366)
+    later = closings("2025-01-01", 365, 1 / 3.0)[2]
+    mixed = fit_season(
+        np.append(day, closings("2025-01-01", 365)[0]),
+        np.append(at_risk, np.full(365, 200.0)),
+        np.append(closed, later),
+    )
+    assert abs(np.log(third_month(mixed))) < 0.4

@@ -22,6 +22,7 @@ from forecast.periods import Period
 from forecast.tables import Tables
 from training.__main__ import main
 from training.settings import Settings, read_settings
+from training.tracking import BUNDLE_PATH
 from training.train import Training, train
 
 # What MLflow's own use of its libraries warns of is not ours to mend.
@@ -84,10 +85,6 @@ def test_the_bundle_holds_models_of_everything_and_metrics_of_the_holdout(traine
     assert {"ours", "stage_weighted", "actual"} <= set(bookings)
 
 
-def test_the_bundle_becomes_the_current_one(trained: Training) -> None:
-    assert resolve_bundle(trained.folder.parent / "current") == trained.folder
-
-
 def test_the_same_data_settings_and_moment_give_the_same_id_anywhere(
     trained: Training, sample_tables: Tables, quick: Settings, tmp_path: Path
 ) -> None:
@@ -140,12 +137,14 @@ def test_the_command_trains_tracks_registers_and_prints_the_table(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     from mlflow import MlflowClient
+    from mlflow.artifacts import download_artifacts
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_db)
     arguments = ["train", "--data", str(sample_folder), "--settings", str(quick_file), "--register"]
     assert main([*arguments, "--bundle", str(tmp_path / "models" / "mine")]) == 0
     shown = capsys.readouterr()
     bundle = load_bundle(tmp_path / "models" / "mine")
+    assert load_bundle(tmp_path / "models" / "current").id == bundle.id, "the first one serves"
     for text in (
         "this model",
         "stage-weighted (CRM)",
@@ -164,8 +163,18 @@ def test_the_command_trains_tracks_registers_and_prints_the_table(
     assert "brier_90d_stage_weighted" in run.data.metrics
     assert run.data.params["fit.max_landmarks"] == "6000"
     assert run.data.params["data_fingerprint"] == bundle.manifest["data_fingerprint"]
-    artifact = Path(client.download_artifacts(run.info.run_id, "bundle", str(tmp_path)))
+    artifact = download_artifacts(
+        f"models:/forecast/{versions[0].version}/{BUNDLE_PATH}", dst_path=str(tmp_path / "got")
+    )
     assert load_bundle(artifact).id == bundle.id
+    card = (tmp_path / "models" / "mine.card.md").read_text(encoding="utf-8")
+    assert card.startswith(f"# Model card of bundle {bundle.short_id}")
+    assert versions[0].description.startswith(card.split("## ")[0].rstrip())
+    (data,) = run.inputs.dataset_inputs
+    assert (data.dataset.name, data.dataset.digest) == (
+        sample_folder.name,
+        bundle.manifest["data_fingerprint"][:36],
+    )
 
 
 @pytest.mark.parametrize("register", [False, True])
@@ -218,6 +227,11 @@ def test_a_killed_training_leaves_the_old_bundle_and_running_it_again_is_all_it_
     assert load_bundle(folder).id == trained.bundle_id
     assert main(["train", *arguments, "--no-track", "--as-of", "2025-12-01"]) == 0
     assert load_bundle(folder).trained_until == pd.Timestamp("2025-12-01", tz="UTC")
+    served = resolve_bundle(folder.parent / "current")
+    assert served != folder, "a copy serves, which no training replaces"
+    first = load_bundle(served).id
+    assert main(["train", *arguments, "--no-track", "--as-of", "2025-11-01"]) == 0
+    assert load_bundle(folder.parent / "current").id == first
 
 
 @pytest.mark.parametrize(
@@ -227,6 +241,7 @@ def test_a_killed_training_leaves_the_old_bundle_and_running_it_again_is_all_it_
         (["--register", "--no-track"], 2, "--register needs tracking"),
         (["--settings", "nowhere.toml"], 2, "nowhere.toml cannot be read"),
         (["--bundle", "models/UPPER"], 8, "bundle name 'UPPER' is not usable"),
+        (["--bundle", "models/promoted-1"], 8, "the name of a promoted bundle, which is never changed"),
         (["--data", "nowhere"], 3, "nowhere"),
     ],
 )

@@ -11,7 +11,14 @@ import pytest
 import training
 from forecast.errors import UsageError
 from forecast.models import FitSettings
-from training.settings import HoldoutSettings, TrackingSettings, read_settings
+from training.settings import (
+    AuditSettings,
+    GateSettings,
+    HoldoutSettings,
+    SegmentSettings,
+    TrackingSettings,
+    read_settings,
+)
 
 PACKAGED = Path(training.__file__).parent / "settings.toml"
 
@@ -24,8 +31,16 @@ def written(tmp_path: Path, text: str) -> Path:
 
 def test_the_packaged_file_holds_every_setting_and_the_defaults_of_the_fit() -> None:
     packaged = tomllib.loads(PACKAGED.read_text("utf-8"))
-    for section, cls in (("fit", FitSettings), ("holdout", HoldoutSettings), ("tracking", TrackingSettings)):
-        assert list(packaged[section]) == [one.name for one in fields(cls)]
+    for section, cls in (
+        ("fit", FitSettings),
+        ("holdout", HoldoutSettings),
+        ("segments", SegmentSettings),
+        ("tracking", TrackingSettings),
+        ("gate", GateSettings),
+    ):
+        # The rules of the audit are part of a fit, and written in [audit].
+        assert list(packaged[section]) == [one.name for one in fields(cls) if one.name != "leak_rules"]
+    assert list(packaged["audit"]) == [one.name for one in fields(AuditSettings)]
     assert read_settings().fit == FitSettings()
 
 
@@ -60,7 +75,7 @@ def test_an_empty_currency_means_find_it_out(tmp_path: Path) -> None:
         ("[fit]\nsed = 1\n", r"my\.toml: fit\.sed does not exist; did you mean seed\?"),
         ("[fit]\nqqq = 1\n", r"fit\.qqq does not exist; known are seed, landmark_every_days"),
         ("[holdouts]\ndays = 1\n", r"\[holdouts\] does not exist; did you mean holdout\?"),
-        ("seed = 1\n", r"\[seed\] does not exist; known are fit, holdout, tracking"),
+        ("zzz = 1\n", r"\[zzz\] does not exist; known are fit, holdout, segments, tracking"),
         ("fit = 3\n", r"\[fit\] does not exist|fit"),
         ('[fit]\nseed = "1"\n', r"fit\.seed is '1'; expected a whole number"),
         ("[fit]\nseed = 1.5\n", r"fit\.seed is 1\.5; expected a whole number"),
@@ -94,7 +109,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_flat_holds_what_can_change_a_result_and_nothing_else() -> None:
     flat = read_settings().flat()
     assert flat["fit.seed"] == "0"
-    assert flat["fit.ridge_grid"] == "3.0, 12.0, 50.0, 200.0"
+    assert flat["fit.ridge_grid"] == "3.0, 12.0, 50.0, 200.0, 800.0"
     assert flat["fit.reporting_currency"] == ""
     assert flat["holdout.horizons_days"] == "30, 90"
     assert not any(name.startswith("tracking.") for name in flat)

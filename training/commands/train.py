@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from forecast.cli.data_source import data_option
+from forecast.database_url import DataSource
+
 if TYPE_CHECKING:
     from rich.console import Console
 
     from forecast.tables import CheckReport
-    from training.settings import Settings
-    from training.train import Training
+    from training.settings import TrackingSettings
+    from training.tracking import Record
 
 __all__ = ["command"]
 
@@ -26,13 +30,7 @@ Examples:
 
 
 @click.command("train", epilog=_EPILOG)
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="DIR",
-    help="Folder of tables (CSV or Parquet).",
-)
+@data_option()
 @click.option(
     "--as-of",
     "as_of_text",
@@ -57,7 +55,7 @@ Examples:
 @click.option("--register", is_flag=True, help="Add the bundle to the MLflow registry as a new version.")
 @click.option("--no-track", is_flag=True, help="Do not record the run with MLflow.")
 def command(
-    data: Path,
+    data: DataSource,
     as_of_text: str | None,
     folder: Path,
     settings_path: Path | None,
@@ -70,7 +68,7 @@ def command(
     everything. The same data, settings and as-of moment give the same bundle id.
     """
     # Wrong arguments are told before anything slow is loaded.
-    from forecast.errors import UsageError
+    from forecast.errors import BundleError, OutputError, UsageError
     from forecast.periods import parse_as_of
     from training.settings import read_settings
 
@@ -84,15 +82,27 @@ def command(
         )
 
     from forecast.bundle import check_bundle_folder
+    from training.promotion.shelf import Shelf, is_kept_name
 
     check_bundle_folder(folder)
+    if is_kept_name(folder.name):
+        raise OutputError(
+            f"{folder} is the name of a promoted bundle, which is never changed; choose another name",
+            code="bad_bundle_name",
+        )
+    shelf = Shelf(folder.parent)
 
+    import pandas as pd
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    from forecast.tables import read_folder
+    from forecast.tables import known_before, open_tables, write_bytes
+    from training.card import card_facts, card_path, card_text
+    from training.evidence import collect_evidence
     from training.lock import exclusive
+    from training.recording import record_of
     from training.summary import show
+    from training.tracking import data_facts
     from training.train import train
 
     says = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -105,25 +115,44 @@ def command(
         console=says,
         transient=True,
     )
+    now = pd.Timestamp.now("UTC")
     with exclusive(folder):
+        with contextlib.suppress(BundleError), shelf.locked():
+            # What serves is kept under a name of its own before a training can replace it.
+            shelf.settle(now)
         with bar:
             task = bar.add_task(f"reading {data}", total=1.0)
-            reading = read_folder(data)
+            reading = open_tables(data, dialect=settings.dialect)
             training = train(
                 reading.tables,
                 folder,
                 settings,
                 as_of=as_of,
+                registering=register,
                 tell=lambda text, share: bar.update(task, description=text, completed=share),
             )
+            bar.update(task, description="writing the model card")
+            tables = known_before(reading.tables, training.as_of)
+            evidence = collect_evidence(training.models, training.history, training.measured, settings)
+            facts = card_facts(training, tables, evidence, settings)
+            write_bytes(card_path(training.folder), card_text(facts).encode())
         for text in _set_aside(reading.report, data):
             says.print(text, style="yellow", markup=False)
         show(Console(highlight=False, width=None if says.is_terminal else 110), training)
+        if shelf.serve_first(folder, now):
+            says.print(f"It serves from now on: {shelf.pointer} names it", markup=False)
+        elif shelf.folder_of(training.bundle_id) != shelf.champion_folder():
+            says.print(
+                f"Another bundle serves, as {shelf.pointer} says; `python -m training promote` compares them",
+                markup=False,
+            )
         if track:
-            _record(says, training, settings, started=started, register=register)
+            named = data_facts(tables, data.resolve().name if isinstance(data, Path) else str(data))
+            run = record_of(training, evidence, facts, named, settings, started=started)
+            _record(says, run, settings.tracking, register=register)
 
 
-def _set_aside(report: CheckReport, data: Path) -> list[str]:
+def _set_aside(report: CheckReport, data: DataSource) -> list[str]:
     """What reading the tables left out or warned of, a line each."""
     bad = len(report.quarantine)
     rows = "1 bad row was" if bad == 1 else f"{bad:,} bad rows were"
@@ -131,32 +160,15 @@ def _set_aside(report: CheckReport, data: Path) -> list[str]:
     return [*aside, *report.warnings]
 
 
-def _record(says: Console, training: Training, settings: Settings, *, started: float, register: bool) -> None:
+def _record(says: Console, run: Record, settings: TrackingSettings, *, register: bool) -> None:
     """Record the finished training; a server that does not answer costs the record, never the bundle."""
     from forecast.errors import UnavailableError
-    from training.tracking import Record, record
+    from training.tracking import record
 
-    run = Record(
-        folder=training.folder,
-        bundle_id=training.bundle_id,
-        params={
-            **settings.flat(),
-            "as_of": training.as_of.isoformat(),
-            "data_fingerprint": training.fingerprint,
-            "rung": training.models.outcome.name,
-        },
-        metrics={
-            **({} if training.measured is None else training.measured.metrics()),
-            **({} if training.measured_leads is None else training.measured_leads.metrics()),
-            **{f"deals_{name}": float(count) for name, count in training.models.counts.items()},
-        },
-        tags={"rung": training.models.outcome.name, "data_fingerprint": training.fingerprint},
-        started=started,
-    )
     try:
-        done = record(run, settings.tracking, register=register)
+        done = record(run, settings, register=register)
     except UnavailableError as error:
-        kept = f"{error.message}; the bundle in {training.folder} is complete"
+        kept = f"{error.message}; the bundle in {run.folder} is complete"
         if register:
             # Registration was asked for and did not happen: a scheduler must see that.
             raise UnavailableError(
@@ -169,7 +181,7 @@ def _record(says: Console, training: Training, settings: Settings, *, started: f
     else:
         was = "is already registered as" if done.known else "registered as"
         says.print(
-            f"Bundle {training.bundle_id[:12]} {was} {settings.tracking.model} version {done.version}, "
+            f"Bundle {run.bundle_id[:12]} {was} {settings.model} version {done.version}, "
             f"alias {done.alias} ({done.uri})",
             markup=False,
         )

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from forecast.errors import UnavailableError
+from forecast.errors import ForecastError, UnavailableError
 from training.settings import TrackingSettings
 
 __all__ = ["DEFAULT_URI", "connect", "failures_explained", "quoted", "tracking_uri", "without_password"]
@@ -29,6 +29,9 @@ def connect(uri: str, settings: TrackingSettings) -> Any:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", str(settings.retries))
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(settings.timeout_seconds))
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    # It would also copy a project's uv files into every model, and draw bars over ours.
+    os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     from mlflow import MlflowClient
 
     # Its import sets up loggers that announce each table of a new database.
@@ -38,9 +41,15 @@ def connect(uri: str, settings: TrackingSettings) -> Any:
 
 
 @contextlib.contextmanager
-def failures_explained(uri: str) -> Iterator[None]:
+def failures_explained(uri: str, failed: str = "did not record the run") -> Iterator[None]:
+    """Turn whatever goes wrong inside into UnavailableError: MLflow at `uri` `failed`, and why.
+
+    An error that is explained already passes.
+    """
     try:
         yield
+    except ForecastError:
+        raise
     except ImportError as error:
         raise UnavailableError(
             "MLflow is not installed; run: pip install 'forecast[train]', or train with --no-track",
@@ -48,7 +57,7 @@ def failures_explained(uri: str) -> Iterator[None]:
         ) from error
     except Exception as error:
         # Whatever goes wrong in or behind the client, the training itself stands.
-        message = without_password(f"MLflow at {uri} did not record the run: {_reason(error)}")
+        message = without_password(f"MLflow at {uri} {failed}: {_reason(error)}")
         # The original holds the password, if there is one, so it is not chained.
         raise UnavailableError(message, code="tracking") from None
 

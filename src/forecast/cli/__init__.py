@@ -23,6 +23,7 @@ _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "roll-up": ("roll_up", "Add up bookings for a period by user, team, region and company."),
     "report": ("report", "Write a manager's report for a period as one HTML file."),
     "show": ("show", "Print the answer for a period on one screen."),
+    "verify": ("verify", "Check a published file or a bundle against what it was made from."),
     "serve": ("serve", "Answer a CRM over HTTP."),
 }
 

@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import Final
 
 import click
+import pandas as pd
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from forecast.tables import CheckReport, FolderError, read_folder, write_bytes
+from forecast.bundle import load_bundle
+from forecast.cli.data_source import DATA_SOURCE
+from forecast.database_url import DataSource
+from forecast.errors import UsageError
+from forecast.tables import PLAIN, CheckReport, Dialect, FolderError, open_tables, read_dialect, write_bytes
 
 __all__ = ["command", "show_report"]
 
@@ -21,25 +26,48 @@ _QUARANTINED: Final = 4
 
 
 @click.command("check")
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("data", metavar="DIR|URL", type=DATA_SOURCE)
 @click.option("--strict", is_flag=True, help="Exit with 4 when rows were quarantined.")
 @click.option(
     "--json", "json_file", metavar="FILE", type=click.Path(path_type=Path), help="Write the findings as JSON."
 )
-@click.option("--zone", default="UTC", show_default=True, help="Time zone of moments that name none.")
-def command(folder: Path, strict: bool, json_file: Path | None, zone: str) -> int:
-    """Read a data folder and say what is wrong with it.
+@click.option(
+    "--settings",
+    "settings_file",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Settings of a training: its own headers, stage names and BANT words are understood.",
+)
+@click.option(
+    "--bundle",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Read the tables as this bundle does, instead of --settings.",
+)
+@click.option("--zone", help="Time zone of moments that name none.  [default: of the settings, else UTC]")
+def command(
+    data: DataSource,
+    strict: bool,
+    json_file: Path | None,
+    settings_file: Path | None,
+    bundle: Path | None,
+    zone: str | None,
+) -> int:
+    """Read a data folder, or a database, and say what is wrong with it.
 
-    Counts the rows of every table and lists those that did not load, with file, line and reason. Nothing is
+    Counts the rows of every table and lists those that did not load, with file, line and reason (of a
+    database: table and key). Nothing is
     changed. Exits with 0 when every file was read, 3 when one was refused, and with --strict 4 when rows did
     not load.
 
     \b
-    Example:
+    Examples:
       forecast check data/ --strict --json check.json
+      forecast check export/ --settings my.toml
     """
+    dialect = _dialect(settings_file, bundle)
     try:
-        report = read_folder(folder, zone=zone).report
+        report = open_tables(data, zone=zone, dialect=dialect).report
     except FolderError as error:
         report = error.report
     if json_file is not None:
@@ -48,6 +76,16 @@ def command(folder: Path, strict: bool, json_file: Path | None, zone: str) -> in
     if report.refused:
         return _REFUSED
     return _QUARANTINED if strict and len(report.quarantine) else _CLEAN
+
+
+def _dialect(settings_file: Path | None, bundle: Path | None) -> Dialect:
+    if settings_file is not None and bundle is not None:
+        raise UsageError(
+            "--settings and --bundle each say how to read the folder; give one", code="bad_option"
+        )
+    if bundle is not None:
+        return load_bundle(bundle).dialect
+    return PLAIN if settings_file is None else read_dialect(settings_file)
 
 
 def show_report(report: CheckReport, console: Console) -> None:
@@ -86,9 +124,14 @@ def _faults(report: CheckReport) -> Table:
             str(name),
             str(code),
             f"{len(rows):,}",
-            _plain(f"{first['file']} line {first['line']}: {first['reason']}"),
+            _plain(f"{_place(first)}: {first['reason']}"),
         )
     return table
+
+
+def _place(row: pd.Series) -> str:
+    """Where a row stands; one of a database has no line."""
+    return f"{row['file']} line {row['line']}" if row["line"] else str(row["file"])
 
 
 def _verdict(report: CheckReport) -> str:

@@ -12,15 +12,16 @@ from rich.console import Console
 from rich.markup import escape
 
 from forecast.bundle import Bundle, load_bundle
+from forecast.database_url import DataSource
 from forecast.errors import OutputError
 from forecast.language import LOCALES
 from forecast.periods import Period, parse_as_of
-from forecast.tables import Reading, read_folder
+from forecast.receipts import read_as_of
+from forecast.tables import Reading, open_tables
 
 __all__ = [
     "as_of_option",
     "bundle_option",
-    "data_option",
     "locale_option",
     "open_inputs",
     "out_option",
@@ -31,17 +32,6 @@ __all__ = [
 F = TypeVar("F", bound=Callable[..., Any])
 # A CRM in which nobody touches any deal for longer than this is more likely an old export.
 _STALE: Final = pd.Timedelta(days=31)
-
-
-def data_option(function: F) -> F:
-    """--data DIR"""
-    return click.option(
-        "--data",
-        type=click.Path(path_type=Path),
-        required=True,
-        metavar="DIR",
-        help="Folder of tables (CSV or Parquet).",
-    )(function)
 
 
 def bundle_option(function: F) -> F:
@@ -123,16 +113,20 @@ def _writable(
 
 
 def open_inputs(
-    data: Path, bundle: Path, as_of: str | None, period: str | None
+    data: DataSource, bundle: Path, as_of: str | None, period: str | None, kind: str
 ) -> tuple[Reading, Bundle, pd.Timestamp, Period | None]:
-    """Read and verify what a command works on, and say on stderr what was set aside while reading."""
+    """Read and verify what a command works on, and say on stderr what was set aside while reading.
+
+    kind : of the output (`receipts.KINDS`); the tables returned are those it reads, as known before the moment
+    """
     span = None if period is None else Period.parse(period)
     asked = None if as_of is None else parse_as_of(as_of)
     loaded = load_bundle(bundle)
-    reading = read_folder(data)
+    reading = open_tables(data, dialect=loaded.dialect)
     moment = reading.tables.default_as_of if asked is None else asked
     note(reading, loaded, moment)
-    return reading, loaded, moment, span
+    known = read_as_of(reading.tables, kind, moment, span)
+    return Reading(known, reading.report), loaded, moment, span
 
 
 def note(reading: Reading, bundle: Bundle, as_of: pd.Timestamp) -> None:

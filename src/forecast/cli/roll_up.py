@@ -10,15 +10,16 @@ import click
 import pandas as pd
 from rich.console import Console
 
+from forecast.cli.data_source import data_option
 from forecast.cli.options import (
     as_of_option,
     bundle_option,
-    data_option,
     open_inputs,
     out_option,
     period_option,
     table_option,
 )
+from forecast.database_url import DataSource
 
 __all__ = ["command"]
 
@@ -31,14 +32,14 @@ _DEALS_NAMED: Final = 10  # per entity with a quota
 
 
 @click.command("roll-up", epilog=_EPILOG)
-@data_option
+@data_option()
 @bundle_option
 @as_of_option
 @period_option(required=True)
 @table_option("deciding", "Also write the deals on which each quota hinges: .csv or .parquet.")
 @out_option("bookings.csv or bookings.parquet", ".csv", ".parquet")
 def command(
-    data: Path, bundle: Path, as_of: str | None, period: str, deciding: Path | None, out: Path
+    data: DataSource, bundle: Path, as_of: str | None, period: str, deciding: Path | None, out: Path
 ) -> None:
     """Add up bookings for a period by user, team, region and company.
 
@@ -46,16 +47,34 @@ def command(
     probability of reaching it. Amounts are in the reporting currency.
     """
     from forecast.outlook import make_outlook
-    from forecast.tables import write_table
+    from forecast.receipts import publish
+    from forecast.tables import table_bytes
 
-    reading, loaded, moment, span = open_inputs(data, bundle, as_of, period)
+    reading, loaded, moment, span = open_inputs(data, bundle, as_of, period, "bookings")
     # Reasons are for people who look at one deal; a roll-up needs none.
     named = 0 if deciding is None else _DEALS_NAMED
     outlook = make_outlook(reading.tables, loaded, as_of=moment, period=span, reasons=0, deciding=named)
     bookings = outlook.bookings
     if deciding is not None:
-        write_table(bookings.parts, deciding, guard_formulas=True)
-    write_table(bookings.table, out, guard_formulas=True)
+        publish(
+            deciding,
+            table_bytes(bookings.parts, deciding, guard_formulas=True),
+            "deciding",
+            reading=reading,
+            bundle=loaded,
+            as_of=moment,
+            period=span,
+            deals=named,
+        )
+    publish(
+        out,
+        table_bytes(bookings.table, out, guard_formulas=True),
+        "bookings",
+        reading=reading,
+        bundle=loaded,
+        as_of=moment,
+        period=span,
+    )
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     if bookings.unconverted:

@@ -55,8 +55,15 @@ Example:
     metavar="FILE",
     help="Also write the true probability of winning of every open deal, month by month over the last year.",
 )
+@click.option(
+    "--leaks",
+    is_flag=True,
+    help="Also plant fields that leak the outcome, and clean ones that look as if they did.",
+)
 @click.option("--force", is_flag=True, help="Write into a folder that holds something else.")
-def command(folder: Path, deals: int, seed: int, format_: str, truth: Path | None, force: bool) -> None:
+def command(
+    folder: Path, deals: int, seed: int, format_: str, truth: Path | None, leaks: bool, force: bool
+) -> None:
     """Invent a B2B company with four years of CRM history and write its tables to DIR.
 
     The company has teams in three regions, quotas, renewals, two currencies and the habits of real sellers
@@ -73,7 +80,7 @@ def command(folder: Path, deals: int, seed: int, format_: str, truth: Path | Non
         raise UsageError(f"--truth {truth.name!r} must end in .csv or .parquet", code="bad_ending")
 
     # Imported late: `forecast sample --help` and a refusal need no pandas.
-    from forecast.simulator import simulate
+    from forecast.simulator import LEAKS, LOOKALIKES, simulate
     from forecast.tables import TABLES, write_bytes, write_folder, write_table
 
     console = Console(stderr=True)
@@ -86,13 +93,15 @@ def command(folder: Path, deals: int, seed: int, format_: str, truth: Path | Non
         disable=not console.is_terminal,
     ) as progress:
         step = progress.add_task(f"Inventing a company with {deals:,} deals", total=None)
-        simulation = simulate(deals, seed)
+        simulation = simulate(deals, seed, leaks=(*LEAKS, *LOOKALIKES) if leaks else ())
         progress.update(step, description=f"Writing tables to {folder}")
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"{folder} cannot be made: {error.strerror}", code="bad_folder") from error
         marker = {"made_by": _MADE_BY, "deals": deals, "seed": seed, "format": format_}
+        if leaks:
+            marker["leaks"] = True
         # The marker first: a run that is stopped here may simply be started again.
         write_bytes(folder / MARKER, (json.dumps(marker, indent=2) + "\n").encode())
         # A table must not be there in two formats.

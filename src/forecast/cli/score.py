@@ -9,10 +9,10 @@ import click
 import pandas as pd
 from rich.console import Console
 
+from forecast.cli.data_source import data_option
 from forecast.cli.options import (
     as_of_option,
     bundle_option,
-    data_option,
     locale_option,
     open_inputs,
     out_option,
@@ -23,8 +23,9 @@ from forecast.errors import UsageError
 
 if TYPE_CHECKING:
     from forecast.bundle import Bundle
+    from forecast.database_url import DataSource
     from forecast.history import History
-    from forecast.tables import Tables
+    from forecast.tables import Reading
 
 __all__ = ["command"]
 
@@ -38,7 +39,7 @@ Examples:
 
 
 @click.command("score", epilog=_EPILOG)
-@data_option
+@data_option()
 @bundle_option
 @as_of_option
 @period_option(required=False)
@@ -48,7 +49,7 @@ Examples:
 @table_option("questions", "Also write which BANT answers would move each deal: .csv or .parquet.")
 @out_option("scores.csv or scores.parquet", ".csv", ".parquet")
 def command(
-    data: Path,
+    data: DataSource,
     bundle: Path,
     as_of: str | None,
     period: str | None,
@@ -68,20 +69,41 @@ def command(
         raise UsageError("--questions are asked about deals; leave it out with --leads", code="bad_option")
 
     from forecast.outlook import check_as_of, history_of
+    from forecast.receipts import publish
     from forecast.scoring import open_questions, score_open_deals
-    from forecast.tables import write_table
+    from forecast.tables import table_bytes
 
-    reading, loaded, moment, span = open_inputs(data, bundle, as_of, period)
+    kind = "lead_scores" if leads else "scores"
+    reading, loaded, moment, span = open_inputs(data, bundle, as_of, period, kind)
     history = history_of(reading.tables, loaded)
     if leads:
-        _score_leads(reading.tables, history, loaded, moment, reasons, locale, out)
+        _score_leads(reading, history, loaded, moment, reasons, locale, out)
         return
     check_as_of(history, moment)
     scores = score_open_deals(history, loaded, moment, period=span, reasons=reasons, locale=locale)
     if questions is not None:
         asked = open_questions(history, loaded, moment, period=span, locale=locale)
-        write_table(asked, questions, guard_formulas=True)
-    write_table(scores, out, guard_formulas=True)
+        publish(
+            questions,
+            table_bytes(asked, questions, guard_formulas=True),
+            "questions",
+            reading=reading,
+            bundle=loaded,
+            as_of=moment,
+            period=span,
+            locale=locale,
+        )
+    publish(
+        out,
+        table_bytes(scores, out, guard_formulas=True),
+        kind,
+        reading=reading,
+        bundle=loaded,
+        as_of=moment,
+        period=span,
+        reasons=reasons,
+        locale=locale,
+    )
     # The sum over deals none of which has an amount is not zero, it is unknown.
     total = scores["expected_bookings"].sum(min_count=min(1, len(scores)))
     currency = history.money.reporting
@@ -98,17 +120,33 @@ def command(
 
 
 def _score_leads(
-    tables: Tables, deals: History, bundle: Bundle, as_of: pd.Timestamp, reasons: int, locale: str, out: Path
+    reading: Reading,
+    deals: History,
+    bundle: Bundle,
+    as_of: pd.Timestamp,
+    reasons: int,
+    locale: str,
+    out: Path,
 ) -> None:
     """Score the open leads and write them."""
     from forecast.outlook import leads_of
+    from forecast.receipts import publish
     from forecast.scoring import lead_models, score_open_leads
-    from forecast.tables import write_table
+    from forecast.tables import table_bytes
 
     lead_models(bundle)  # a bundle that cannot score leads says so before anything else
-    history = leads_of(tables, deals, as_of)
+    history = leads_of(reading.tables, deals, as_of)
     scores = score_open_leads(history, bundle, as_of, reasons=reasons, locale=locale)
-    write_table(scores, out, guard_formulas=True)
+    publish(
+        out,
+        table_bytes(scores, out, guard_formulas=True),
+        "lead_scores",
+        reading=reading,
+        bundle=bundle,
+        as_of=as_of,
+        reasons=reasons,
+        locale=locale,
+    )
     Console(stderr=True, highlight=False, soft_wrap=True).print(
         f"{len(scores):,} open leads scored as of {as_of:%Y-%m-%d %H:%M} UTC with bundle {bundle.short_id}: "
         f"{scores['converted_90d'].sum():,.0f} of them expected to be converted within 90 days, "

@@ -10,14 +10,15 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from forecast.cli.data_source import data_option
 from forecast.cli.options import (
     as_of_option,
     bundle_option,
-    data_option,
     locale_option,
     open_inputs,
     period_option,
 )
+from forecast.database_url import DataSource
 from forecast.language import formats_of
 from forecast.report.phrases import Phrases
 from forecast.report.words import Words
@@ -38,7 +39,7 @@ Example:
 
 
 @click.command("show", epilog=_EPILOG)
-@data_option
+@data_option()
 @bundle_option
 @as_of_option
 @period_option(required=False)
@@ -50,7 +51,7 @@ Example:
     help="Write the HTML report there too.",
 )
 def command(
-    data: Path, bundle: Path, as_of: str | None, period: str | None, locale: str, report: Path | None
+    data: DataSource, bundle: Path, as_of: str | None, period: str | None, locale: str, report: Path | None
 ) -> None:
     """Print the answer for a period on one screen.
 
@@ -58,10 +59,10 @@ def command(
     period is the coming quarter unless one is named.
     """
     from forecast.outlook import make_outlook
+    from forecast.receipts import publish
     from forecast.report import DEALS_PER_QUOTA, collect_facts, render
-    from forecast.tables import write_bytes
 
-    reading, loaded, moment, span = open_inputs(data, bundle, as_of, period)
+    reading, loaded, moment, span = open_inputs(data, bundle, as_of, period, "report")
     outlook = make_outlook(
         reading.tables,
         loaded,
@@ -74,7 +75,16 @@ def command(
     # Four weeks ago is a second forecast; only the report shows it.
     facts = collect_facts(outlook, locale, compare_days=None if report is None else 28)
     if report is not None:
-        write_bytes(report, render(facts).encode())
+        publish(
+            report,
+            render(facts).encode(),
+            "report",
+            reading=reading,
+            bundle=loaded,
+            as_of=moment,
+            period=outlook.period,
+            locale=locale,
+        )
     console = Console(highlight=False)
     console = Console(highlight=False, width=min(console.width, _WIDTH) if console.is_terminal else _WIDTH)
     console.print(screen(facts, report))

@@ -16,7 +16,8 @@ leads join as `custom:NAME`. Calendar position is not here: it belongs to the ha
 [method.md](method.md)).
 
 A feature whose field has no events at all in the data is left out of the model, because it is then known only
-as it stands today (see [decisions/0006](decisions/0006-fields-without-history.md)).
+as it stands today (see [decisions/0006](decisions/0006-fields-without-history.md)); so is one whose
+field leaks, as [the audit](audit.md) finds.
 
 ## Deals
 

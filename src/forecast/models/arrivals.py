@@ -33,6 +33,8 @@ _OWNER_WEEKS: Final = 26  # and these tell whose they will be
 _PRIOR_EVENTS: Final = 0.5  # closings that a bin is diluted with
 _PRIOR_LEVEL: Final = 20.0  # closings of its motion that the speed of a source is diluted with
 _PRIOR_DEALS: Final = 10.0  # deals of all motions that owners and amounts of one motion are diluted with
+_RIPE_DAYS: Final = 30.0  # after which a deal is half as winnable as it will ever be, before any data
+_RIPE_UNTIL_DAYS: Final = 120.0
 _TREND_SD: Final = 0.3  # of the log-rate per year, as in `creation`
 _AHEAD_YEARS: Final = 0.5  # from the as-of moment to the middle of a coming quarter, at most
 _LEVEL_QUARTERS: Final = 12  # three of each quarter of the year
@@ -302,7 +304,8 @@ def _hazards(
             return counts[: len(bins)].astype(np.float64)
 
         everybody = np.ones(len(ended), dtype=bool)
-        company = _by_age(events(everybody), exposure.sum(axis=0), np.exp(fallback[k]))
+        shape = np.exp(fallback[k]) * (_ripened(bins.centres_days) if kind == WON else 1.0)
+        company = _by_age(events(everybody), exposure.sum(axis=0), shape)
         for m in range(motions):
             mine = motion == m
             hazard = _by_age(events(mine), exposure[mine].sum(axis=0), company)
@@ -312,6 +315,16 @@ def _hazards(
                 level = (float(events(ours).sum()) + _PRIOR_LEVEL) / (expected + _PRIOR_LEVEL)
                 found[g, k] = hazard * level
     return found
+
+
+def _ripened(age_days: Floats) -> Floats:
+    """(J,) how winnable a deal is at each age, before any data: sales take time. On average 1 in four months.
+
+    Without it a young company, in which only young deals have waited, would look as if it hardly ever won.
+    """
+    share = _RIPE_DAYS / _RIPE_UNTIL_DAYS
+    ripe: Floats = age_days / (age_days + _RIPE_DAYS)
+    return ripe / (1.0 - share * float(np.log1p(1.0 / share)))
 
 
 def _levels(

@@ -162,7 +162,7 @@ class Boosting:
         for k, booster in enumerate(self.boosters):
             if booster is not None:
                 raw = booster.predict(columns, start_iteration=start, num_iteration=rounds)
-                found[:, k] = np.asarray(raw, dtype=np.float64).reshape(len(columns), -1)
+                found[:, k] = np.asarray(raw, dtype=np.float64).reshape(found[:, k].shape)
         return found
 
     def forest(self) -> Forest:

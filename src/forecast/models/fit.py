@@ -72,7 +72,13 @@ def _fit_models(
     every = make_landmarks(history, until_us=until_us, every_days=settings.landmark_every_days)
     rng = np.random.default_rng(settings.seed)
     landmarks = every.thin(settings.max_landmarks, rng)
-    decisions = decide_fields(history, until_us, exclude=settings.exclude_fields, trust=settings.trust_fields)
+    decisions = decide_fields(
+        history,
+        until_us,
+        exclude=settings.exclude_fields,
+        trust=settings.trust_fields,
+        rules=settings.leak_rules,
+    )
     use = tuple(d.feature for d in decisions if d.used)
 
     say("finding the season", 0.05)

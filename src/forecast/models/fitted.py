@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -36,12 +36,18 @@ RUNGS: Final[dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """One rung of the ladder as it was judged: mean log score per landmark in later windows."""
+    """One rung of the ladder as it was judged: mean log score per landmark, in all windows and in each."""
 
     name: str
     log_score: float | None
     chosen: bool
     reason: str
+    windows: tuple[float, ...] = ()
+
+    @classmethod
+    def from_json(cls, row: dict[str, Any]) -> Rung:
+        """Inverse of `dataclasses.asdict`."""
+        return cls(**{**row, "windows": tuple(map(float, row.get("windows", ())))})
 
 
 @dataclass(frozen=True)
@@ -188,10 +194,7 @@ class FittedModels:
                 "features": [
                     {"feature": d.feature, "used": d.used, "reason": d.reason} for d in self.decisions
                 ],
-                "ladder": [
-                    {"name": r.name, "log_score": r.log_score, "chosen": r.chosen, "reason": r.reason}
-                    for r in self.ladder
-                ],
+                "ladder": [asdict(rung) for rung in self.ladder],
                 "counts": self.counts,
                 "settings": self.settings,
             },
@@ -220,7 +223,7 @@ class FittedModels:
             ),
             grades=Grades(np.array(model["grades"], dtype=np.float64)),
             decisions=tuple(Decision(**row) for row in model["features"]),
-            ladder=tuple(Rung(**row) for row in model["ladder"]),
+            ladder=tuple(Rung.from_json(row) for row in model["ladder"]),
             counts={key: int(n) for key, n in model["counts"].items()},
             settings=dict(model["settings"]),
         )

@@ -46,15 +46,14 @@ __all__ = ["Outcome", "OwnRung", "Rows", "fit_outcome", "looks_per_closing"]
 Tell = Callable[[str, float], None]
 
 _FEW_ROWS: Final = 3_000  # with fewer landmarks the linear rung does not bend
-_ENOUGH_FOR_LINEAR: Final = (
-    100  # closed deals from which linear stands where windows cannot tell it from cells
-)
+_SURE_ERRORS: Final = 2.0  # standard errors by which cells must be better before linear gives way to them
 _LINEAR_ROWS: Final = (
     12_000  # of a window: enough to tell one strength of shrinkage, or one clock, from another
 )
 _FINAL_LINEAR_ROWS: Final = 200_000
 _SEASON_ROWS: Final = 40_000
 _SEASON_PASSES: Final = 2
+_SEASON_RIDGE: Final = 31.0  # of the hazards beside which the season is found, before one has been chosen
 _CLOCK_ROWS: Final = 40_000  # from which the final clock is learnt
 _LATE_ROWS: Final = 80_000  # of a window: to be scored on
 _BOOSTED_ROWS: Final = 35_000  # of a window: trees want more
@@ -286,7 +285,7 @@ def fit_outcome(
         seasons = _given_deals(rows, use, seasons, settings)
     say("comparing models on later windows", 0.15)
     windows = _windows(rows, use, seasons, until_us, settings, causes)
-    choice = _choose(windows, use, stages, seasons, settings, own, say, closed_deals=rows.closed_deals)
+    choice = _choose(windows, use, stages, seasons, settings, own, say)
     if choice.rung == "aalen-johansen":
         return Outcome(_cells(rows, seasons, stages), seasons, DealClock.flat(), choice.ladder)
     say(f"fitting the {choice.rung} model", 0.6)
@@ -322,7 +321,7 @@ def _given_deals(
     some = rows.sample(_SEASON_ROWS, settings.seed)
     for _ in range(_SEASON_PASSES):
         base = _Base.of(some, use, seasons)
-        model = base.linear(float(np.median(settings.ridge_grid)), DealClock.flat())
+        model = base.linear(_SEASON_RIDGE, DealClock.flat())
         log_hazard = model.from_design(base.design) @ model.basis + model.baseline
         seasons = season_given_deals(
             some.landmarks,
@@ -360,7 +359,9 @@ def _windows(
         # Half as many as for the final fit will do: a window compares, it does not serve.
         if 2 * early.closed_deals < settings.min_closed_deals or not early.has_seen(causes):
             break
-        found.append(_Window.of(rows, use, seasons, split_us, split_us + step_us, settings.seed))
+        window = _Window.of(rows, use, seasons, split_us, split_us + step_us, settings.seed)
+        if len(window.late):  # a window shorter than the step from look to look may hold none
+            found.append(window)
     return found
 
 
@@ -381,8 +382,6 @@ def _choose(
     settings: FitSettings,
     own: tuple[OwnRung, ...],
     say: Tell,
-    *,
-    closed_deals: float,
 ) -> _Choice:
     """Ridge, clock, number of trees and rung, by all windows together."""
     if not windows:
@@ -392,21 +391,23 @@ def _choose(
     cells = [w.score(_on_bins(_cells(w.base.rows, seasons, stages), w.late.features)) for w in windows]
     flat = [DealClock.flat()] * len(windows)
     linear: dict[float, list[Floats]] = {}
-    for number, strength in enumerate(settings.ridge_grid, start=1):
+    grid = sorted(settings.ridge_grid)
+    for number, strength in enumerate(grid, start=1):
         linear[strength] = _linear_scores(windows, flat, strength)
-        say("comparing models on later windows", 0.15 + 0.15 * number / len(settings.ridge_grid))
+        say("comparing models on later windows", 0.15 + 0.15 * number / len(grid))
+        if number > 1 and _total(linear[strength]) < _total(linear[grid[number - 2]]):
+            break  # scores rise to one best strength and fall from there on
     # All windows choose together; equal scores go to the stronger shrinkage.
     ridge = max(linear, key=lambda strength: (_total(linear[strength]), strength))
     clock, clock_scores, clock_reason = _choose_clock(windows, use, ridge, linear[ridge], settings)
     say("comparing models on later windows", 0.4)
     rises, why = _clear_gain(windows, cells, clock_scores)
-    if closed_deals >= _ENOUGH_FOR_LINEAR:
-        # A few short windows of a small company prove nothing either way; then cells must show they are better.
-        rises = rises or not _clear_gain(windows, clock_scores, cells)[0]
+    # A few short windows of a small company prove little either way; so cells must show that they are better.
+    rises = rises or not _clear_gain(windows, clock_scores, cells, errors=_SURE_ERRORS)[0]
     reason = f"linear gains {why} over cells; {clock_reason}"
     rungs = [
-        Rung("aalen-johansen", _mean(cells), not rises, reason),
-        Rung("linear", _mean(clock_scores), rises, reason),
+        Rung("aalen-johansen", _mean(cells), not rises, reason, _by_window(cells)),
+        Rung("linear", _mean(clock_scores), rises, reason, _by_window(clock_scores)),
     ]
     best = clock_scores if rises else cells
     rounds, boosted, why = _choose_rounds(windows, ridge, clock, clock_scores, settings, say)
@@ -419,14 +420,15 @@ def _choose(
         if rises and max(rounds) > 0:
             best = boosted
             rungs = [replace(rung, chosen=False) for rung in rungs]
-        rungs.append(Rung("boosted", _mean(boosted), best is boosted, reason))
+        rungs.append(Rung("boosted", _mean(boosted), best is boosted, reason, _by_window(boosted)))
     for rung in own:
         scores = [_own_score(window, rung, clock, ridge) for window in windows]
         rises, gain = _clear_gain(windows, best, scores)
         if rises:
             best = scores
             rungs = [replace(one, chosen=False) for one in rungs]
-        rungs.append(Rung(rung.name, _mean(scores), rises, f"gains {gain} over the best rung below"))
+        reason = f"gains {gain} over the best rung below"
+        rungs.append(Rung(rung.name, _mean(scores), rises, reason, _by_window(scores)))
     chosen = next(rung.name for rung in rungs if rung.chosen)
     return _Choice(chosen, ridge, clock, rounds, tuple(rungs))
 
@@ -529,14 +531,16 @@ def _on_bins(model: OutcomeModel, features: FeatureMatrix) -> Floats:
     return log_hazard
 
 
-def _clear_gain(windows: list[_Window], before: list[Floats], after: list[Floats]) -> tuple[bool, str]:
-    """Whether scores rose by more than one standard error, and by how much, per deal and window."""
+def _clear_gain(
+    windows: list[_Window], before: list[Floats], after: list[Floats], *, errors: float = 1.0
+) -> tuple[bool, str]:
+    """Whether scores rose by more than so many standard errors, and by how much, per deal and window."""
     gains = np.concatenate(
         [_per_deal(a - b, w.late.landmarks.deal) for w, b, a in zip(windows, before, after, strict=True)]
     )
     mean = float(np.mean(gains)) if len(gains) else 0.0
     error = float(np.std(gains, ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else np.inf
-    return mean > error, f"{mean:+.4f} (standard error {error:.4f}) in log score per deal"
+    return mean > errors * error, f"{mean:+.4f} (standard error {error:.4f}) in log score per deal"
 
 
 def _per_deal(values: Floats, deal: Ints) -> Floats:
@@ -551,3 +555,8 @@ def _total(scores: list[Floats]) -> float:
 
 def _mean(scores: list[Floats]) -> float:
     return float(np.concatenate(scores).mean())
+
+
+def _by_window(scores: list[Floats]) -> tuple[float, ...]:
+    """Mean of each window; one without a landmark has none."""
+    return tuple(float(score.mean()) for score in scores if len(score))

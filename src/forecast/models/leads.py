@@ -14,7 +14,7 @@ within H) and never falls with H, because both factors do not.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -216,8 +216,8 @@ class LeadModels:
             records=FrozenRecords.from_json(data["records"]),
             grades=Grades(np.array(data["grades"], dtype=np.float64)),
             decisions=tuple(Decision(**row) for row in data["features"]),
-            ladder=tuple(Rung(**row) for row in data["ladder"]),
-            ladder_after=tuple(Rung(**row) for row in data["ladder_after"]),
+            ladder=tuple(Rung.from_json(row) for row in data["ladder"]),
+            ladder_after=tuple(Rung.from_json(row) for row in data["ladder_after"]),
             counts={key: int(n) for key, n in data["counts"].items()},
         )
 
@@ -261,7 +261,10 @@ def _fit_leads(
     )
     landmarks = every.thin(settings.max_landmarks, np.random.default_rng(settings.seed))
     decisions = decide_lead_fields(
-        history, exclude=settings.exclude_lead_fields, trust=settings.trust_lead_fields
+        history,
+        exclude=settings.exclude_lead_fields,
+        trust=settings.trust_lead_fields,
+        rules=settings.leak_rules,
     )
     use = tuple(decision.feature for decision in decisions if decision.used)
     seasons = (
@@ -319,9 +322,7 @@ def _kind_at(history: History, at_us: int) -> Ints:
 
 
 def _plain(ladder: tuple[Rung, ...]) -> list[dict[str, Any]]:
-    return [
-        {"name": r.name, "log_score": r.log_score, "chosen": r.chosen, "reason": r.reason} for r in ladder
-    ]
+    return [asdict(rung) for rung in ladder]
 
 
 def _of_leads(reason: str) -> str:

@@ -45,6 +45,9 @@ _GROUPS: Final[dict[str, tuple[str, ...]]] = {
 }
 # Standard deviation of a log-rate before any data: a factor of three is unusual but possible.
 _PRIOR_SD: Final = 0.7
+# Of the months of a quarter while no later quarter could confirm them, and of what happens to a month once.
+_UNPROVEN_SD: Final = 0.3
+_MONTH_SD: Final = 0.2
 _MIN_CLOSED: Final = 30  # with fewer closings, or fewer days than a month and a bit, no profile is tried
 _MIN_DAYS: Final = 40
 _CACHE_DAYS: Final = 84_100  # 1970 to 2200
@@ -164,6 +167,10 @@ def fit_season(day: Ints, at_risk: Floats, closed: Floats, first_month: int = 1)
     The first 70 % of the closings choose: groups join one after the other, the most telling first, as long as
     each makes the days of the remaining closings more likely. What joined is then fitted to all days.
 
+    The months of a quarter cannot be judged like that before a whole quarter lies in the part that chooses. But
+    that a quarter's end is busier is what most companies see, so until then a single whole quarter is believed
+    in part: drawn to no profile, and each month as if something of its own had happened to it, too.
+
     day : (d,) consecutive days since 1970
     at_risk : (d,) deals open that day
     closed : (d,) deals won (or lost) that day
@@ -190,15 +197,25 @@ def fit_season(day: Ints, at_risk: Floats, closed: Floats, first_month: int = 1)
     offered = [name for name in _GROUPS if name != "month of the year" or _every_month_twice(day)]
     chosen: tuple[str, ...] = ()
     best = 0.0
+    unproven = not _whole_quarter(day[early], first_month) and _whole_quarter(day, first_month)
+    if unproven:
+        offered.remove("month of quarter")
     while len(chosen) < len(offered):
         found = {name: gain((*chosen, name)) for name in offered if name not in chosen}
         name = max(found, key=lambda key: found[key])
         if found[name] <= best:
             break
         chosen, best = (*chosen, name), found[name]
-    if not chosen:
-        return Season.flat()
-    return Season(_poisson_effects(calendar, at_risk, closed, quarter, _columns_of(chosen)), first_month)
+    effects = np.zeros(len(COLUMNS))
+    if unproven:
+        month = np.unique(_month(day), return_inverse=True)[1]
+        known = 1.0 / (1.0 + _MONTH_SD**2 * np.bincount(month, closed))[month]
+        columns = _columns_of(("month of quarter",))
+        effects = _poisson_effects(calendar, at_risk * known, closed * known, quarter, columns, _UNPROVEN_SD)
+        at_risk = at_risk * np.exp(calendar @ effects)
+    if chosen:
+        effects = effects + _poisson_effects(calendar, at_risk, closed, quarter, _columns_of(chosen))
+    return Season(effects, first_month)
 
 
 def _every_month_twice(day: Ints) -> bool:
@@ -207,19 +224,25 @@ def _every_month_twice(day: Ints) -> bool:
     return bool((np.bincount(months % 12, minlength=12) >= 2).all())
 
 
+def _whole_quarter(day: Ints, first_month: int) -> bool:
+    """Whether all days of some quarter are among these."""
+    quarter, days = np.unique(_first_month_of_quarter(_month(day), first_month), return_counts=True)
+    return bool((days == _first_day(quarter + 3) - _first_day(quarter)).any())
+
+
 def _columns_of(groups: tuple[str, ...]) -> Ints:
     return np.array([COLUMNS.index(name) for group in groups for name in _GROUPS[group]], dtype=np.int64)
 
 
 def _poisson_effects(
-    calendar: Floats, at_risk: Floats, closed: Floats, quarter: Ints, columns: Ints
+    calendar: Floats, at_risk: Floats, closed: Floats, quarter: Ints, columns: Ints, sd: float = _PRIOR_SD
 ) -> Floats:
     """(len(COLUMNS),) effects of the chosen columns by Newton's method; quarters free, effects shrunk to 0."""
     level: Floats = (quarter[:, None] == np.unique(quarter)).astype(np.float64)
     design = np.hstack((calendar[:, columns], level))
     profile = len(columns)
     precision = np.full(design.shape[1], 1e-3)
-    precision[:profile] = 1.0 / _PRIOR_SD**2
+    precision[:profile] = 1.0 / sd**2
     offset = np.log(at_risk)
     beta = np.zeros(design.shape[1])
     beta[profile:] = np.log(max(closed.sum(), 0.5) / at_risk.sum())

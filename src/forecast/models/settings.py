@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from forecast.features import LeakRules
 
 __all__ = ["FitSettings"]
 
@@ -25,14 +27,15 @@ class FitSettings:
     use_level : whether the newest quarters may correct the level where they show a drift
     fiscal_year_starts : month (1 to 12) in which the fiscal year, and with it every quarter, begins
     reporting_currency : None takes the currency of the quotas
-    exclude_fields : fields to leave out; trust_fields : custom attributes to use although the policy would not
+    exclude_fields : fields to leave out; trust_fields : fields to use although they leak
     exclude_lead_fields, trust_lead_fields : the same for columns of leads
+    leak_rules : from when on a field is held to leak
     """
 
     seed: int = 0
     landmark_every_days: float = 7.0
     max_landmarks: int = 120_000
-    ridge_grid: tuple[float, ...] = (3.0, 12.0, 50.0, 200.0)
+    ridge_grid: tuple[float, ...] = (3.0, 12.0, 50.0, 200.0, 800.0)
     min_closed_deals: int = 60
     min_boosted_deals: int = 300
     rounds_grid: tuple[int, ...] = (10, 25, 50, 100)
@@ -47,6 +50,7 @@ class FitSettings:
     trust_fields: tuple[str, ...] = ()
     exclude_lead_fields: tuple[str, ...] = ()
     trust_lead_fields: tuple[str, ...] = ()
+    leak_rules: LeakRules = field(default_factory=LeakRules)
 
     def to_json(self) -> dict[str, Any]:
         """All settings as plain values."""

@@ -82,7 +82,7 @@ def parse_deal(raw: Any, row: int, known: Catalogue) -> dict[str, Any]:
         for name, value in raw.items():
             check = _COLUMNS.get(name)
             if check is not None:
-                deal[name] = check(value)
+                deal[name] = check(known.established(name, value) if name in BANT else value)
             elif name not in ("events", "activities"):
                 deal[name] = attribute(name, value)
                 attributes += 1
@@ -102,7 +102,7 @@ def parse_deal(raw: Any, row: int, known: Catalogue) -> dict[str, Any]:
         if (deal.get("currency") or None) is not None and deal["currency"] not in known.currencies:
             raise Invalid("unknown_currency", "has no exchange rate in this bundle; GET /v1/model lists them")
         name = "events"
-        deal["events"] = _events(raw.get("events"), stages)
+        deal["events"] = _events(raw.get("events"), deal["pipeline"], stages, known)
         name = "activities"
         deal["activities"] = _activities(raw.get("activities"))
     except Invalid as invalid:
@@ -110,7 +110,7 @@ def parse_deal(raw: Any, row: int, known: Catalogue) -> dict[str, Any]:
     return deal
 
 
-def _events(raw: Any, stages: frozenset[str]) -> list[dict[str, Any]]:
+def _events(raw: Any, pipeline: str, stages: frozenset[str], known: Catalogue) -> list[dict[str, Any]]:
     if raw is None:
         raise Invalid("missing", "is required: at least the event of the deal's first stage")
     if type(raw) is not list:
@@ -141,9 +141,11 @@ def _events(raw: Any, stages: frozenset[str]) -> list[dict[str, Any]]:
             check = _CHANGING.get(field)
             if check is not None:
                 key = "value"
-                value = check(value)
+                value = check(known.established(field, value) if field in BANT else value)
             elif field == "stage":
                 key = "value"
+                if type(value) is str:
+                    value = known.dialect.stage(pipeline, value, at_us)
                 if type(value) is not str or value not in stages:
                     raise Invalid("unknown_stage", "is no stage of its pipeline; GET /v1/model lists them")
             else:

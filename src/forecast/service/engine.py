@@ -57,7 +57,7 @@ class Engine:
     def of(cls, bundle: Bundle) -> Engine:
         """An engine over a loaded bundle."""
         models = bundle.models
-        return cls(bundle, Catalogue.of(models.stages.to_json(), models.money.currencies))
+        return cls(bundle, Catalogue.of(models.stages.to_json(), models.money.currencies, bundle.dialect))
 
     @property
     def short_id(self) -> str:

@@ -37,6 +37,7 @@ __all__ = [
     "MAX_ROWS",
     "ForecastRequest",
     "ScoreRequest",
+    "as_known",
     "parse_forecast_request",
     "parse_score_request",
 ]
@@ -131,7 +132,7 @@ def parse_score_request(body: bytes, known: Catalogue, now_us: int) -> ScoreRequ
         raise Refusal(400, "unknown_locale", f"expected {' or '.join(LOCALES)}", field="locale")
     deals = _deals(raw.get("deals"), known)
     as_of_us = given_us if given_us is not None else _now(deals, now_us)
-    known_deals = [_as_known(deal, row, as_of_us) for row, deal in enumerate(deals)]
+    known_deals = [as_known(deal, row, as_of_us) for row, deal in enumerate(deals)]
     return ScoreRequest(as_of_us, known_deals, period, reasons, locale)
 
 
@@ -167,7 +168,7 @@ def parse_forecast_request(body: bytes, known: Catalogue, now_us: int) -> Foreca
         if not period.start_us <= closed_us < period.end_us:
             raise Invalid("outside_period", "lies outside the period that is asked for", ".closed_at")
 
-    known_deals = [_as_known(deal, row, as_of_us) for row, deal in enumerate(deals)]
+    known_deals = [as_known(deal, row, as_of_us) for row, deal in enumerate(deals)]
     users = _rows(raw, "users", _USER, ("user_id",), lambda _: None, unique=("user_id",))
     booked = _rows(raw, "booked", _BOOKED, ("owner_id", "amount"), booking_fits, unique=("deal_id",))
     entities = _entities(users, known_deals, booked)
@@ -244,8 +245,8 @@ def _now(deals: list[dict[str, Any]], now_us: int) -> int:
     return latest_us + 1
 
 
-def _as_known(deal: dict[str, Any], row: int, as_of_us: int) -> dict[str, Any]:
-    """The deal without its future: known is what was recorded before as_of.
+def as_known(deal: dict[str, Any], row: int, as_of_us: int) -> dict[str, Any]:
+    """The deal without its future: known is what was recorded before as_of. `row` is its place, for a Refusal.
 
     A column whose field has events only from as_of on goes too: what it holds was not there yet.
     """

@@ -21,6 +21,7 @@ from forecast.simulator.company import Company, make_company, make_rates, rate_a
 from forecast.simulator.evidence import Points
 from forecast.simulator.lead_truth import LeadTruth
 from forecast.simulator.leads import make_leads
+from forecast.simulator.leaks import plant
 from forecast.simulator.paths import Paths, walk
 from forecast.simulator.quotas import make_quotas
 from forecast.simulator.truth import Truth
@@ -235,11 +236,14 @@ def simulate(
     until: str | pd.Timestamp = "2026-01-01",
     drift_per_year: float = 0.0,
     shift: Shift | None = None,
+    leaks: Sequence[str] = (),
 ) -> Simulation:
     """Invent a company with exactly `deals` deals created in [start, until), follow-on deals included.
 
     drift_per_year : added to the log rate of winning with each year since `start`.
     shift : rates that change on one day, e.g. to see how soon a monitor notices.
+    leaks : names of `simulator.leaks` to plant (LEAKS, and LOOKALIKES that leak nothing); the truth does not
+        know of them
 
     The same arguments give the same tables to the byte. UsageError for fewer than one deal, for days that are
     not midnights, or for less than 30 days.
@@ -294,6 +298,8 @@ def simulate(
     )
     known_size = last.random(deals) < 0.85
     frames = assemble(cohort, customers, company, log, done, leads, quotas, rates, known_size, end_us)
+    if leaks:
+        frames = plant(frames, leaks, cohort.quality, end_us, seed)
     truth = Truth(
         cohort=cohort,
         effect=effect,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
 
@@ -11,7 +11,8 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from forecast.tables.models import EVENT_FIELDS, TABLES, DealEvents, schema_of
+from forecast.tables.dialect import Dialect
+from forecast.tables.models import BANT, EVENT_FIELDS, TABLES, DealEvents, schema_of
 from forecast.tables.rules import UNREADABLE, Sieve, failures, parse, shown
 from forecast.tables.source import Faults
 from forecast.tables.tables import as_arrow
@@ -23,7 +24,9 @@ _NEVER_EMPTY: Final = ("stage", "amount")
 _WITHOUT_HISTORY: Final = tuple(name for name in TABLES["deals"] if name not in EVENT_FIELDS)
 
 
-def bad_events(events: pd.DataFrame, record: NDArray[np.int64], faults: Faults) -> NDArray[np.bool_]:
+def bad_events(
+    events: pd.DataFrame, record: NDArray[np.int64], faults: Faults, dialect: Dialect
+) -> NDArray[np.bool_]:
     """(rows,) events whose field or value cannot be used; each is noted in `faults` by its record.
 
     Whether a stage exists depends on the deal's pipeline and is checked with the other tables.
@@ -42,7 +45,8 @@ def bad_events(events: pd.DataFrame, record: NDArray[np.int64], faults: Faults) 
         for bad, code, says in _value_faults(name, events[DealEvents.value].iloc[rows]):
             mask = np.zeros(len(events), bool)
             mask[rows[bad]] = True
-            sieve.drop(mask, code, partial(_reasons, name, texts, says))
+            hint = dialect.bant_hint if name in BANT and code == "bad_number" else None
+            sieve.drop(mask, code, partial(_reasons, name, texts, says, hint=hint))
     return sieve.bad
 
 
@@ -59,5 +63,12 @@ def _value_faults(name: str, texts: pd.Series) -> Iterator[tuple[NDArray[np.bool
     yield from failures(spec, parsed.column)
 
 
-def _reasons(name: str, texts: pd.Series, says: str, rows: NDArray[np.int64]) -> list[str]:
-    return [f"{name} {shown(text)} {says}" for text in texts.iloc[rows]]
+def _reasons(
+    name: str,
+    texts: pd.Series,
+    says: str,
+    rows: NDArray[np.int64],
+    *,
+    hint: Callable[[str, str], str] | None = None,
+) -> list[str]:
+    return [f"{name} {shown(text)} {says}{hint(name, text) if hint else ''}" for text in texts.iloc[rows]]

@@ -25,8 +25,8 @@ class Folder:
     warnings: tuple[str, ...]
 
 
-def look_into(folder: Path) -> Folder:
-    """Find the file of each table."""
+def look_into(folder: Path, *, stated: tuple[str, ...] = ()) -> Folder:
+    """Find the file of each table; those of `stated` need none."""
     try:
         names = {path.name for path in folder.iterdir()}
     except NotADirectoryError:
@@ -53,7 +53,7 @@ def look_into(folder: Path) -> Folder:
             )
         elif found:
             files[table] = folder / found[0]
-        elif table in REQUIRED_TABLES:
+        elif table in REQUIRED_TABLES and table not in stated:
             near = difflib.get_close_matches(f"{table}.csv", others, 1, 0.8)
             hint = f"is {near[0]} meant? rename it" if near else f"add {table}.csv or {table}.parquet"
             refused.append(Refusal(f"{table}.csv", "missing_table", f"is missing and required; {hint}"))

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
-from numpy.typing import NDArray
 
 from forecast.errors import DataError
-from forecast.tables.source import Source, check_header, read_regular_file
+from forecast.tables.source import Source, as_csv, check_header, read_regular_file
 
-__all__ = ["read_parquet"]
+__all__ = ["plain", "read_parquet"]
 
 # A few kilobytes of Parquet can unfold to any size.
 _MAX_UNFOLDED_BYTES: Final = 16 << 30
@@ -31,7 +28,7 @@ def read_parquet(path: Path) -> Source:
         if unfolded > _MAX_UNFOLDED_BYTES:
             raise DataError(f"unfolds to {unfolded:,} bytes; split the data", code="too_large")
         check_header(file.schema_arrow.names)
-        cells = pa.table([_plain(column) for column in file.read().columns], names=file.schema_arrow.names)
+        cells = pa.table([plain(column) for column in file.read().columns], names=file.schema_arrow.names)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())[:120]
         raise DataError(
@@ -44,16 +41,16 @@ def read_parquet(path: Path) -> Source:
         cells=cells,
         record=rows,
         lines=lambda which: which + 1,
-        raw=lambda which: _raw(cells, which),
+        raw=lambda which: as_csv(cells, which),
     )
 
 
-def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """A dictionary of values as the values; raises ArrowInvalid for text that is not UTF-8."""
     column.validate(full=True)
     kind = column.type
     if pa.types.is_dictionary(kind):
-        return _plain(column.cast(kind.value_type))
+        return plain(column.cast(kind.value_type))
     if pa.types.is_string(kind) or pa.types.is_string_view(kind):
         return column.cast(pa.large_string())
     if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
@@ -61,13 +58,3 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
             f"has a column of type {kind}; expected text, numbers, dates, booleans", code="wrong_type"
         )
     return column
-
-
-def _raw(cells: pa.Table, which: NDArray[np.int64]) -> list[str]:
-    """The rows as a CSV file would have them."""
-    texts = []
-    for row in cells.take(which).to_pylist():
-        line = io.StringIO()
-        csv.writer(line, lineterminator="").writerow(["" if cell is None else cell for cell in row.values()])
-        texts.append(line.getvalue())
-    return texts

@@ -5,7 +5,9 @@ Each rule is left out when the table it needs was refused: then nothing can be s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import difflib
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -21,6 +23,7 @@ __all__ = ["check_relations", "stages_fault"]
 
 Bools = NDArray[np.bool_]
 _STRAY_NEEDS: Final = 20  # events, before "all the others" means anything
+_MOST_TRIED: Final = 1_000  # different names for which a near one is looked for
 _STRAY_GAP: Final = np.timedelta64(182, "D")
 
 
@@ -87,11 +90,24 @@ def _check_stages(events: Loaded, deals: Loaded, stages: Loaded) -> None:
     unknown = known.get_indexer(pd.MultiIndex.from_arrays([pipeline, stage])) < 0
     bad = np.zeros(len(moves), bool)
     bad[np.flatnonzero(moves)[unknown]] = True
+    pairs = list(zip(stage[unknown], pipeline[unknown], strict=True))
+    hints = _near_stages(dict.fromkeys(pairs), stages)
     words = [
-        f"stage {shown(one)} is not a stage of pipeline {shown(its)}"
-        for one, its in zip(stage[unknown], pipeline[unknown], strict=True)
+        f"stage {shown(one)} is not a stage of pipeline {shown(its)}{hints.get((one, its), '')}"
+        for one, its in pairs
     ]
     events.quarantine(bad, "unknown_stage", lambda _: words)
+
+
+def _near_stages(pairs: Iterable[tuple[str, str]], stages: Loaded) -> dict[tuple[str, str], str]:
+    """What may have been meant by each (stage, pipeline); more than so many different ones are no slips."""
+    known = {str(its): list(rows) for its, rows in stages.frame.groupby(Stages.pipeline)[Stages.stage]}
+    found = {}
+    for one, its in islice(pairs, _MOST_TRIED):
+        near = difflib.get_close_matches(str(one)[:80], known.get(str(its), []), 1, 0.6)
+        if near:
+            found[one, its] = f"; is {shown(near[0])} meant? [stages] of the settings renames stages"
+    return found
 
 
 def _check_history(deals: Loaded, events: Loaded) -> None:

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from forecast.errors import DataError
 from forecast.tables import values
+from forecast.tables.dialect import PLAIN, Dialect
 from forecast.tables.events import bad_events
 from forecast.tables.models import (
+    BANT,
     DEFAULTS,
     KEYS,
     OPEN_TABLES,
@@ -27,6 +29,7 @@ from forecast.tables.models import (
 )
 from forecast.tables.rules import FAILURES, UNREADABLE, Sieve, failures, parse, shown
 from forecast.tables.source import Faults, Source
+from forecast.tables.tables import row_hashes
 
 __all__ = ["Loaded", "load"]
 
@@ -42,6 +45,7 @@ class Loaded:
 
     frame : the rows that are still in, in the contract's columns and types
     record : (rows,) the record of the file each row was
+    stated : rows at the end that come from the settings, with no record
     """
 
     table: str
@@ -51,6 +55,7 @@ class Loaded:
     faults: Faults
     duplicates: int = 0
     superseded: int = 0
+    stated: int = 0
     warnings: list[str] = field(default_factory=list)
 
     def quarantine(self, bad: Bools, code: str, reason: Callable[[pd.DataFrame], list[str]]) -> None:
@@ -60,17 +65,31 @@ class Loaded:
             self.keep(~bad)
 
     def settle_versions(self) -> None:
-        """Keep one row for each key: the last in the file. Equal rows are duplicates, others superseded."""
+        """Keep one row for each key: the last in the file. Equal rows are duplicates, others superseded.
+
+        Rows of a database have no order: there the one that stays is picked by content, so it is always the
+        same one.
+        """
         key, content = _row_groups(self.frame, KEYS[self.table])
         if self.table in ("deal_events", "activities"):
             content = key
+        rows = np.arange(len(key))
+        if not self.source.ordered and int(key.max(initial=-1)) + 1 < len(key):
+            rows = np.argsort(row_hashes(self.frame), kind="stable")
         winner = np.zeros(len(key), np.int64)
-        winner[key] = np.arange(len(key))  # the last row of a key is written last
+        winner[key[rows]] = rows  # the last row of a key is written last
         loses = winner[key] != np.arange(len(key))
         if loses.any():
             same = content == content[winner[key]]
-            self.duplicates = int((loses & same).sum())
-            self.superseded = int((loses & ~same).sum())
+            superseded = int((loses & ~same).sum())
+            self.duplicates += int((loses & same).sum())
+            self.superseded += superseded
+            if superseded and not self.source.ordered:
+                self.warnings.append(
+                    f"{self.source.file}: {superseded:,} rows have the key of another one "
+                    f"({', '.join(KEYS[self.table])}) and other content; which of them holds is arbitrary, so "
+                    "make the key unique"
+                )
             self.keep(~loses)
 
     def keep(self, mask: Bools) -> None:
@@ -78,20 +97,27 @@ class Loaded:
         self.frame = self.frame[mask].reset_index(drop=True)
         self.record = self.record[mask]
 
+    def state(self, frame: pd.DataFrame, rows: int) -> None:
+        """Go on with `frame`, whose last `rows` rows come from the settings."""
+        self.record = np.concatenate((self.record, np.full(rows, -1, np.int64)))
+        self.frame, self.stated = frame, self.stated + rows
 
-def load(table: str, source: Source, zone: str) -> Loaded:
+
+def load(table: str, source: Source, zone: str, dialect: Dialect = PLAIN) -> Loaded:
     """Understand the cells of a file as rows of a table; naive moments are read in `zone`.
+
+    dialect : what was put into our words already; here it only helps to say what else may have been meant
 
     Raises DataError if a required column is missing or a column has a type that cannot be meant.
     """
     warnings = _check_columns(table, source)
-    reader = _Reader(table, source, zone, Sieve(source.record, source.faults), warnings)
+    reader = _Reader(table, source, zone, Sieve(source.record, source.faults), warnings, dialect)
     columns = {name: reader.contract_column(name) for name in TABLES[table]}
     if table in OPEN_TABLES:
         columns |= {name: reader.custom_column(name) for name in _extra_names(table, source)}
     loaded = Loaded(table, source, pd.DataFrame(columns), source.record, source.faults, warnings=warnings)
     loaded.keep(~reader.sieve.bad)
-    _check_rows(loaded)
+    _check_rows(loaded, dialect)
     loaded.settle_versions()
     return loaded
 
@@ -105,6 +131,7 @@ class _Reader:
     zone: str
     sieve: Sieve
     warnings: list[str]
+    dialect: Dialect
 
     def contract_column(self, name: str) -> pd.Series:
         """A column of the contract in its type; all unknown, or all default, when the file has none."""
@@ -139,9 +166,15 @@ class _Reader:
         def reasons(rows: Ints) -> list[str]:
             if code == "blank":
                 return [f"{name} is empty"] * len(rows)
-            return [f"{name} {shown(cell)} {says}" for cell in self.source.cells[name].take(rows).to_pylist()]
+            cells = self.source.cells[name].take(rows).to_pylist()
+            hint = self.dialect.bant_hint if name in BANT and code == "bad_number" else _no_hint
+            return [f"{name} {shown(cell)} {says}{hint(name, str(cell))}" for cell in cells]
 
         self.sieve.drop(bad, code, reasons)
+
+
+def _no_hint(_name: str, _cell: str) -> str:
+    return ""
 
 
 def _check_columns(table: str, source: Source) -> list[str]:
@@ -185,7 +218,7 @@ def _zone_warnings(where: str, parsed: values.Parsed, zone: str) -> list[str]:
     return warnings
 
 
-def _check_rows(loaded: Loaded) -> None:
+def _check_rows(loaded: Loaded, dialect: Dialect) -> None:
     """Rules on several columns of one row."""
     frame = loaded.frame
     if loaded.table == "activities":
@@ -197,7 +230,7 @@ def _check_rows(loaded: Loaded) -> None:
         reason = "the entity of a company quota is *"
         loaded.quarantine(named.to_numpy(), "unknown_entity", lambda rows: [reason] * len(rows))
     elif loaded.table == "deal_events":
-        loaded.keep(~bad_events(loaded.frame, loaded.record, loaded.faults))
+        loaded.keep(~bad_events(loaded.frame, loaded.record, loaded.faults, dialect))
 
 
 def _row_groups(frame: pd.DataFrame, key: tuple[str, ...]) -> tuple[Ints, Ints]:

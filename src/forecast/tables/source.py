@@ -1,7 +1,11 @@
-"""What a file held before anything was understood: cells, and the way back from each row to its text."""
+"""What a file or a table of a database held before anything was understood: cells, and the way back from each
+row to its text.
+"""
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import stat
 from collections.abc import Callable
@@ -15,7 +19,7 @@ from numpy.typing import NDArray
 
 from forecast.errors import DataError
 
-__all__ = ["Faults", "Source", "check_header", "read_regular_file"]
+__all__ = ["Faults", "Source", "as_csv", "check_header", "read_regular_file"]
 
 _MAX_BYTES: Final = 4 << 30
 _MAX_COLUMNS: Final = 1000
@@ -45,15 +49,16 @@ class Faults:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """One file.
+    """One file, or one table of a database.
 
-    file : its name
+    file : its name, as messages begin with it
     read : number of records it holds
     cells : the well-formed ones, text or typed columns as the file has them
     record : (rows of cells,) which record each row is
     lines : records -> line of the file (CSV) or row (Parquet), from 1
     raw : records -> their text
     faults : the records that are not well formed
+    where : records -> what to call each, in place of file and line; None for a file, whose records have lines
     """
 
     file: str
@@ -63,6 +68,22 @@ class Source:
     lines: Callable[[Ints], Ints]
     raw: Callable[[Ints], list[str]]
     faults: Faults = field(default_factory=Faults)
+    where: Callable[[Ints], list[str]] | None = None
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the order of its records means anything: rows of a database have none."""
+        return self.where is None
+
+
+def as_csv(cells: pa.Table, which: Ints) -> list[str]:
+    """Rows as a CSV file would have them."""
+    texts = []
+    for row in cells.take(which).to_pylist():
+        line = io.StringIO()
+        csv.writer(line, lineterminator="").writerow(["" if cell is None else cell for cell in row.values()])
+        texts.append(line.getvalue())
+    return texts
 
 
 def read_regular_file(path: Path) -> bytes:

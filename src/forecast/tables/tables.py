@@ -69,12 +69,20 @@ class Tables:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the content: the same for any order of rows and columns and for CSV and Parquet."""
-        digest = hashlib.sha256()
-        for name in TABLES:
-            digest.update(f"{name}:{','.join(sorted(self[name].columns))};".encode())
-            digest.update(np.sort(row_hashes(self[name])).astype("<u8").tobytes())
-        return digest.hexdigest()
+        """SHA-256 of the content: the same for any order of rows and columns and wherever it was read from."""
+        return hashlib.sha256(";".join(f"{n}:{d}" for n, d in self.fingerprints.items()).encode()).hexdigest()
+
+    @cached_property
+    def fingerprints(self) -> dict[str, str]:
+        """SHA-256 of the content of each table, by name; a custom attribute that no row fills is no content."""
+        found = {}
+        for name, contract in TABLES.items():
+            frame = self[name]
+            filled = [one for one in frame.columns if one in contract or frame[one].notna().any()]
+            digest = hashlib.sha256(f"{name}:{','.join(sorted(filled))};".encode())
+            digest.update(np.sort(row_hashes(frame[filled])).astype("<u8").tobytes())
+            found[name] = digest.hexdigest()
+        return found
 
     @property
     def default_as_of(self) -> pd.Timestamp:

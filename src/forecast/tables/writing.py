@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from forecast.errors import OutputError
 
-__all__ = ["write_bytes", "write_table"]
+__all__ = ["table_bytes", "write_bytes", "write_table"]
 
 # A spreadsheet runs a cell that begins so (CWE-1236), also in the full-width forms of an Asian keyboard.
 _FORMULA_SIGNS: Final = ("=", "+", "-", "@", "\t", "\r", "\0", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -58,6 +58,11 @@ def write_table(frame: pd.DataFrame, path: Path, *, guard_formulas: bool = False
     open, not for data folders. Raises OutputError.
     """
     path = Path(path)
+    write_bytes(path, table_bytes(frame, path, guard_formulas=guard_formulas))
+
+
+def table_bytes(frame: pd.DataFrame, path: Path, *, guard_formulas: bool = False) -> bytes:
+    """What `write_table` writes to `path`: equal frames give equal bytes."""
     if path.suffix == ".csv":
         shown = pd.DataFrame({name: _as_text(frame[name], guard_formulas) for name in frame.columns})
         if guard_formulas:
@@ -66,16 +71,15 @@ def write_table(frame: pd.DataFrame, path: Path, *, guard_formulas: bool = False
         if "\r" in text:
             # Before Python 3.13 the csv module leaves a cell with a bare carriage return unquoted.
             text = shown.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_ALL)
-        write_bytes(path, text.encode())
-    elif path.suffix == ".parquet":
+        return text.encode()
+    if path.suffix == ".parquet":
         sink = io.BytesIO()
         # With checksums a flipped bit is a damaged file to the reader, not another amount.
         frame.to_parquet(sink, index=False, engine="pyarrow", write_page_checksum=True)
-        write_bytes(path, sink.getvalue())
-    else:
-        raise OutputError(
-            f"{path} has no ending that names a format; expected .csv or .parquet", code="unknown_format"
-        )
+        return sink.getvalue()
+    raise OutputError(
+        f"{path} has no ending that names a format; expected .csv or .parquet", code="unknown_format"
+    )
 
 
 def _as_text(column: pd.Series, guard_formulas: bool) -> pd.Series:

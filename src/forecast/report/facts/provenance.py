@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forecast import __version__
+from forecast.code_version import code_of
 from forecast.periods import as_of_us
 from forecast.report.facts.plain import Fact, number
 
@@ -26,6 +27,7 @@ def provenance_facts(outlook: Outlook) -> Fact:
     amounts = history.amount_raw(deal, np.full(len(deal), at_us, dtype=np.int64))
     return {
         "version": __version__,
+        "code": code_of(packages=())["sources"]["forecast"],
         "as_of": outlook.as_of.isoformat(),
         "data_fingerprint": outlook.tables.fingerprint,
         "bundle": bundle.id,

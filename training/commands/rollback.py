@@ -1,0 +1,62 @@
+"""`python -m training rollback`: the command around `training.promotion`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+__all__ = ["command"]
+
+_EPILOG = """\b
+Examples:
+  python -m training rollback
+  python -m training rollback --reason "bookings of March far off" --models models
+  python -m training rollback --no-track
+"""
+
+
+@click.command("rollback", epilog=_EPILOG)
+@click.option(
+    "--models",
+    "root",
+    type=click.Path(path_type=Path),
+    default=Path("models"),
+    show_default=True,
+    metavar="DIR",
+    help="Folder of bundles whose `current` is to change.",
+)
+@click.option("--reason", default="", metavar="TEXT", help="Why, for the log.")
+@click.option(
+    "--settings",
+    "settings_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="TOML file with the settings to change; [tracking] says where MLflow is.",
+)
+@click.option("--no-track", is_flag=True, help="Leave MLflow alone: only the folder of bundles counts.")
+def command(root: Path, reason: str, settings_path: Path | None, no_track: bool) -> None:
+    """Let the bundle serve again that served before the last promotion.
+
+    Asks no gate and needs no data. Called again, it goes one promotion further back.
+    """
+    from training.settings import read_settings
+
+    settings = read_settings(settings_path)
+
+    import pandas as pd
+    from rich.console import Console
+
+    from training.promotion.promote import Desk
+    from training.promotion.shelf import Shelf
+    from training.tracking import Registry
+
+    says = Console(stderr=True, highlight=False, soft_wrap=True)
+    desk = Desk(Shelf(root), None if no_track else Registry.open(settings.tracking), pd.Timestamp.now("UTC"))
+    for text in desk.settle():
+        says.print(text, style="yellow", markup=False)
+    new, old = desk.roll_back(reason.strip() or "rolled back by hand")
+    Console(highlight=False, soft_wrap=True).print(
+        f"Rolled back: {new.name} serves in place of {old.name}", markup=False
+    )
+    says.print(f"{desk.shelf.pointer} names {desk.shelf.folder_of(new.bundle_id).name}", markup=False)
