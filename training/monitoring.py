@@ -22,7 +22,7 @@ from forecast.tables import write_bytes, write_table
 __all__ = ["EXIT_CODES", "check_target", "facts_text", "metrics_of", "show", "write_files"]
 
 # What a scheduler sees (docs/cli.md).
-EXIT_CODES: Final[dict[Action, int]] = {"keep": 0, "retrain": 10, "look": 11, "fix": 12}
+EXIT_CODES: Final[dict[Action, int]] = {"keep": 0, "retrain": 11, "look": 12, "fix": 13}
 
 
 def check_target(out: Path | None, json_file: Path | None) -> None:

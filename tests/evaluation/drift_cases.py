@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from forecast.bundle import Bundle
-from forecast.evaluation.drift import MonitorSettings, Monitoring, monitor_bundle
+from forecast.evaluation.drift import Monitoring, MonitorSettings, monitor_bundle
 from forecast.models import FitSettings, FittedModels
 from forecast.tables import Tables
 

@@ -1,4 +1,4 @@
-"""A monitor on a company with known changes: what it finds, what it leaves alone, and that it sees no future."""
+"""A monitor on a company with known changes: what it finds, what it leaves alone, that it sees no future."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ def test_a_company_in_which_nothing_changed_keeps_its_bundle(clean_monitoring: M
     assert {part.quarter for part in clean_monitoring.foretold} == {"2025Q3", "2025Q4"}
 
 
-def test_wins_and_losses_expected_week_by_week_are_about_those_that_came(clean_monitoring: Monitoring) -> None:
+def test_wins_and_losses_expected_week_by_week_are_about_those_that_came(
+    clean_monitoring: Monitoring,
+) -> None:
     for name in ("wins", "losses", "created", "pace"):
         question = clean_monitoring.outcomes.question(name)
         assert abs(question.came.sum() - question.expected.sum()) < 2.6 * question.sd[-1], name
@@ -88,7 +90,7 @@ def test_a_field_nobody_fills_in_any_more_is_put_right_first(
 def test_only_what_was_recorded_before_the_moment_counts(
     clean_tables: Tables, july_models: FittedModels, clean_monitoring: Monitoring
 ) -> None:
-    """As of nine weeks earlier: the same as from data that end there, and the beginning of what is said later."""
+    """Nine weeks earlier: the same as from data that end there, and the beginning of what is said later."""
     earlier = AS_OF - pd.Timedelta(weeks=9)
     known = replaced(
         clean_tables,

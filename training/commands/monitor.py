@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from forecast.cli.data_source import data_option
+from forecast.database_url import DataSource
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 _EPILOG = """\b
-Exit codes: 0 keep the bundle, 10 train again, 11 look at something, 12 put the data right first.
+Exit codes: 0 keep the bundle, 11 train again, 12 look at something, 13 put the data right first.
 
 \b
 Examples:
@@ -27,13 +30,7 @@ Examples:
 
 
 @click.command("monitor", epilog=_EPILOG)
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="DIR",
-    help="Folder of tables (CSV or Parquet), newer than the bundle.",
-)
+@data_option()
 @click.option(
     "--bundle",
     "folder",
@@ -83,7 +80,7 @@ Examples:
 )
 @click.option("--track", is_flag=True, help="Also record the result with MLflow.")
 def command(
-    data: Path,
+    data: DataSource,
     folder: Path,
     as_of_text: str | None,
     out: Path | None,
@@ -113,7 +110,7 @@ def command(
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     from forecast.evaluation.drift import monitor_bundle
-    from forecast.tables import read_folder
+    from forecast.tables import open_tables
     from training.monitoring import EXIT_CODES, check_target, show, write_files
 
     check_target(out, json_file)
@@ -129,7 +126,7 @@ def command(
     )
     with bar:
         task = bar.add_task(f"reading {data}", total=1.0)
-        reading = read_folder(data)
+        reading = open_tables(data, dialect=bundle.dialect)
         found = monitor_bundle(
             reading.tables,
             bundle,

@@ -17,10 +17,9 @@ from forecast.evaluation.drift.looks import WEEK_US, look_weekly, week_starts
 from forecast.evaluation.drift.outcomes import Outcomes, judge_outcomes
 from forecast.evaluation.drift.settings import MonitorSettings
 from forecast.evaluation.drift.verdict import Verdict, decide
-from forecast.history import History
 from forecast.outlook import history_of
 from forecast.periods import DAY_US, as_of_us
-from forecast.tables import Tables
+from forecast.tables import Tables, known_before
 
 __all__ = ["Monitoring", "monitor_bundle"]
 
@@ -105,7 +104,6 @@ def monitor_bundle(
     as_of: pd.Timestamp,
     settings: MonitorSettings,
     *,
-    history: History | None = None,
     weeks: int | None = None,
     seed: int = 0,
     tell: Tell = lambda _text, _share: None,
@@ -114,7 +112,6 @@ def monitor_bundle(
 
     weeks : look back no further than so many weeks; None is since training. Fewer make an older change
         invisible and a newer one plainer.
-    history : pass one to save building it again
     Raises UsageError if `as_of` is not after training.
     """
     until_us, trained_us = as_of_us(as_of), bundle.models.trained_until_us
@@ -124,7 +121,8 @@ def monitor_bundle(
             f"compare as of {as_of.isoformat()}; give newer data, or an older bundle",
             code="nothing_since_training",
         )
-    past = history_of(tables, bundle) if history is None else history
+    tables = known_before(tables, as_of)
+    past = history_of(tables, bundle)
     first_us = trained_us if weeks is None else max(trained_us, until_us - weeks * WEEK_US)
     known_us = int(past.known_from_us().min(initial=trained_us)) if len(past) else trained_us
     before = int(min(2 * settings.reference_weeks, max((first_us - known_us) // WEEK_US, 0)))
