@@ -1,6 +1,6 @@
 """How often does a monitor cry wolf, and how soon does it see a wolf? Simulated companies, monitored weekly.
 
-    python -m benchmarks.monitor [--deals 5000] [--seeds 1-20] [--weeks 26] [--docs docs]
+    python -m benchmarks.monitor [--deals 5000] [--seeds 1-20] [--weeks 26] [--rows FILE] [--docs docs]
 
 Each company is trained on what was recorded before July 2025 and then monitored for half a year. Clean ones
 show false alarms; in the others something changes on the day of training:
@@ -23,9 +23,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -161,7 +160,7 @@ def changed(name: str, deals: int, seed: int) -> tuple[Tables, FittedModels]:
     return change(company.tables), company.models
 
 
-def first_weeks(found: Monitoring) -> dict[str, float]:
+def first_weeks(found: Monitoring) -> dict[str, object]:
     """Week in which each verdict was first due, infinite if never, and the largest evidence by quarter."""
     settings, outcomes, table = found.settings, found.outcomes, found.inputs.table
     table = table[table["drifted"]]
@@ -191,20 +190,20 @@ def first_weeks(found: Monitoring) -> dict[str, float]:
         "evidence": float(np.exp(evidence.max(initial=0.0))),
         **{f"e_{one.name}": one.evidence.most for one in outcomes.questions},
         **{f"ratio_{one.name}": one.ratio or np.nan for one in outcomes.questions},
-        "field": ",".join(sorted(set(table["field"] + ":" + table["check"]))),  # type: ignore[dict-item]
+        "field": ",".join(sorted(set(table["field"] + ":" + table["check"]))),
     }
 
 
-def _one(seed: int, deals: int, weeks: int, names: tuple[str, ...]) -> list[dict[str, float]]:
-    rows = []
+def _one(seed: int, deals: int, weeks: int, names: tuple[str, ...]) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = []
     for name in names:
         tables, models = changed(name, deals, seed)
         bundle = Bundle("0" * 64, {}, models, [])
         as_of = TRAINED_UNTIL + pd.Timedelta(weeks=weeks)
         found = monitor_bundle(tables, bundle, as_of, MonitorSettings(), seed=seed)
-        rows.append({"change": name, "seed": seed, **first_weeks(found)})  # type: ignore[dict-item]
+        rows.append({"change": name, "seed": seed, **first_weeks(found)})
     _company.cache_clear()
-    return rows  # type: ignore[return-value]
+    return rows
 
 
 def summary(rows: pd.DataFrame, weeks: int) -> pd.DataFrame:
@@ -237,51 +236,43 @@ def _seeds(text: str) -> list[int]:
 @click.option("--seeds", default="1-20", show_default=True, help="Companies, FIRST-LAST.")
 @click.option("--weeks", default=26, show_default=True, help="How long each is monitored.")
 @click.option("--only", multiple=True, type=click.Choice(list(CHANGES)), help="Only these changes.")
-@click.option("--processes", default=1, show_default=True)
 @click.option(
-    "--rows", "rows_file", type=click.Path(path_type=Path), help="Also write every company's row (CSV)."
+    "--rows",
+    "rows_file",
+    type=click.Path(path_type=Path),
+    help="Keep a row for every company there (CSV), go on from them, and show all of them.",
 )
 @click.option(
     "--docs", type=click.Path(path_type=Path), help="Put the table into monitoring.md of this folder."
 )
 def main(
-    deals: int,
-    seeds: str,
-    weeks: int,
-    only: tuple[str, ...],
-    processes: int,
-    rows_file: Path | None,
-    docs: Path | None,
+    deals: int, seeds: str, weeks: int, only: tuple[str, ...], rows_file: Path | None, docs: Path | None
 ) -> None:
     """Measure false alarms and detection of `python -m training monitor`."""
-    numbers = _seeds(seeds)
-    names = only or tuple(CHANGES)
-    task = partial(_one, deals=deals, weeks=weeks, names=names)
-    found: list[dict[str, float]] = []
+    known = pd.DataFrame(columns=["change", "seed", "deals", "weeks"])
+    if rows_file is not None and rows_file.is_file():
+        known = pd.read_csv(rows_file)
+    tried = known[(known["deals"] == deals) & (known["weeks"] == weeks)]
+    done = set(zip(tried["change"], tried["seed"], strict=True))
     with Progress(console=Console(stderr=True), transient=True) as bar:
+        numbers = _seeds(seeds)
         todo = bar.add_task("companies", total=len(numbers))
-        if processes > 1:
-            with ProcessPoolExecutor(processes) as pool:
-                for rows in pool.map(task, numbers):
-                    found += rows
-                    bar.advance(todo)
-        else:
-            for seed in numbers:
-                found += task(seed)
-                bar.advance(todo)
-                if rows_file is not None:
-                    pd.DataFrame(found).to_csv(rows_file, index=False)
-    table = pd.DataFrame(found)
-    if rows_file is not None:
-        table.to_csv(rows_file, index=False)
-    shown = summary(table, weeks)
+        for seed in numbers:
+            names = tuple(name for name in only or CHANGES if (name, seed) not in done)
+            found = pd.DataFrame(_one(seed, deals, weeks, names)).assign(deals=deals, weeks=weeks)
+            if len(found):
+                known = pd.concat([known, found], ignore_index=True)
+            if rows_file is not None:
+                known.to_csv(rows_file, index=False)
+            bar.advance(todo)
+    shown = summary(known[(known["deals"] == deals) & (known["weeks"] == weeks)], weeks)
     Console(width=200).print(shown.round(2).to_string(index=False), markup=False, highlight=False)
     Console().print(machine())
     if docs is not None:
-        put_between_marks(docs / "monitoring.md", "detection", _markdown(shown, deals, numbers, weeks))
+        put_between_marks(docs / "monitoring.md", "detection", _markdown(shown, deals, weeks))
 
 
-def _markdown(shown: pd.DataFrame, deals: int, seeds: list[int], weeks: int) -> str:
+def _markdown(shown: pd.DataFrame, deals: int, weeks: int) -> str:
     head = ["change", "companies"]
     columns = [name for name in shown.columns if name not in head]
     lines = ["| " + " | ".join([*head, *columns]) + " |", "|---" + "|---:" * (len(columns) + 1) + "|"]
@@ -291,9 +282,7 @@ def _markdown(shown: pd.DataFrame, deals: int, seeds: list[int], weeks: int) -> 
             value = float(row[name])
             cells.append("" if np.isnan(value) else f"{value:.0f}" if "median" in name else f"{value:.0%}")
         lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(
-        [*lines, "", f"{deals:,} deals, seeds {seeds[0]} to {seeds[-1]}, {weeks} weeks. {machine()}"]
-    )
+    return "\n".join([*lines, "", f"{deals:,} deals each, {weeks} weeks. {machine()}"])
 
 
 if __name__ == "__main__":

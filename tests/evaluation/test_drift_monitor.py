@@ -85,6 +85,10 @@ def test_a_field_nobody_fills_in_any_more_is_put_right_first(
     found = monitored(with_a_silent_field(clean_tables, "expected_close_on"), july_models)
     assert found.verdict.action == "fix"
     assert ("writes", "expected_close_on") in kinds(found)
+    # What is made of the field moved as well, and is not told one by one.
+    moved = set(found.inputs.drifted()["field"])
+    assert {"days_since_date_change"} <= moved
+    assert not {subject for _, subject in kinds(found)} & {"days_since_date_change", "days_to_close"}
 
 
 def test_only_what_was_recorded_before_the_moment_counts(

@@ -32,7 +32,14 @@ REASONS: list[dict[str, Any]] = [
         for name in ("wins", "losses", "spread", "created", "pace", "signed", "size")
     ),
     {"kind": "segment", "subject": "north", "remedy": "look", "by": "team", "cause": "wins", **NUMBERS},
-    {"kind": "segment", "subject": "sales/demo", "remedy": "look", "by": "stage", "cause": "losses", **NUMBERS},
+    {
+        "kind": "segment",
+        "subject": "sales/demo",
+        "remedy": "look",
+        "by": "stage",
+        "cause": "losses",
+        **NUMBERS,
+    },
     {"kind": "stability", "subject": "amount", "remedy": "look", "value": 0.4, "usual": 0.05},
     {"kind": "missing", "subject": "budget", "remedy": "look", "value": 0.4, "usual": 0.05},
     {"kind": "missing_new", "subject": "source", "remedy": "fix", "value": 0.4, "usual": 0.05},
@@ -48,7 +55,9 @@ REASONS: list[dict[str, Any]] = [
 @pytest.fixture(scope="module")
 def facts(sample_tables: Tables) -> dict[str, Any]:
     until = pd.Timestamp("2025-07-01", tz="UTC")
-    settings = FitSettings(seed=1, max_landmarks=6_000, windows=1, ridge_grid=(12.0,), min_boosted_deals=10**9)
+    settings = FitSettings(
+        seed=1, max_landmarks=6_000, windows=1, ridge_grid=(12.0,), min_boosted_deals=10**9
+    )
     models = fit_models(History.from_tables(sample_tables), until, settings)
     found = monitor_bundle(
         sample_tables,

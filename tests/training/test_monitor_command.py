@@ -1,4 +1,4 @@
-"""`python -m training monitor`, whole: verdicts as exit codes, files, and a scheduler's example that is true."""
+"""`python -m training monitor`, whole: verdicts as exit codes, files, and examples that are true."""
 
 from __future__ import annotations
 
@@ -161,7 +161,9 @@ def test_the_workflow_of_the_documentation_is_a_workflow_and_asks_for_what_exist
 
 def test_the_cron_line_of_the_documentation_has_five_times_and_the_command() -> None:
     (text,) = re.findall(r"```cron\n(.*?)```", page(), flags=re.DOTALL)
-    line = next(one for one in text.splitlines() if one and not one.startswith("#") and "=" not in one.split()[0])
+    line = next(
+        one for one in text.splitlines() if one and not one.startswith("#") and "=" not in one.split()[0]
+    )
     assert re.match(r"(?:[\d*/,-]+ ){5}", line)
     assert "python -m training monitor" in line
 

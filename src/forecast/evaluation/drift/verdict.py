@@ -19,9 +19,10 @@ import pandas as pd
 from forecast.arrays import Floats
 from forecast.evaluation.drift.bookings import Foretold, Remaining
 from forecast.evaluation.drift.evidence import combined
-from forecast.evaluation.drift.inputs import Inputs
+from forecast.evaluation.drift.inputs import SCORE, Inputs
 from forecast.evaluation.drift.outcomes import Outcomes
 from forecast.evaluation.drift.settings import MonitorSettings
+from forecast.features import spec_of
 
 __all__ = ["WEIGHTS", "Action", "Reason", "Verdict", "combined_evidence", "decide"]
 
@@ -38,6 +39,7 @@ WEIGHTS: Final = {
 _STOPPED: Final = np.log(0.1)  # a field written to a tenth as often as usual is a feed that broke
 _BROKEN_POINTS: Final = 0.3  # so much more unknown among the newest deals, too
 _SEASON_P: Final = 0.001
+_ACTIVITIES: Final = frozenset({"activity_in", "meeting"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,20 @@ def _broken(inputs: Inputs) -> list[Reason]:
         if stopped or (check in ("missing", "missing_new") and size >= _BROKEN_POINTS):
             numbers = {"value": float(row["value"]), "usual": float(row["usual"])}
             found.append(Reason(check, str(row["field"]), "fix", numbers))
-    return found
+    # Messages and meetings are activities: where all of them stopped, the parts are no news.
+    silent = {one.subject for one in found if one.kind == "writes"}
+    parts = _ACTIVITIES if "activity" in silent else frozenset()
+    return [
+        one
+        for one in found
+        if one.subject not in parts and (one.kind == "writes" or not _follows(one.subject, silent))
+    ]
+
+
+def _follows(field: str, broken: set[str]) -> bool:
+    """Whether an input is made of a field that broke: that it moved is no news of its own."""
+    made_of = spec_of(field).field if field != SCORE else ""
+    return bool(made_of) and bool({made_of, field} & broken)
 
 
 def _moved(outcomes: Outcomes, settings: MonitorSettings, *, alarmed: bool) -> list[Reason]:
@@ -178,9 +193,10 @@ def _seen(
         if new.field != "stage" and new.share >= settings.new_share:
             numbers = {"value": new.value, "deals": new.deals, "share": new.share}
             found.append(Reason("new_value", new.field, "look", numbers))
-    said = {(one.kind, one.subject) for one in _broken(inputs)}
+    broken = {one.subject for one in _broken(inputs)}
+    said = broken | (_ACTIVITIES if "activity" in broken else frozenset())
     for row in inputs.drifted().to_dict("records"):
-        if (row["check"], row["field"]) not in said:
+        if row["field"] not in said and not _follows(str(row["field"]), broken):
             numbers = {"value": float(row["value"]), "usual": float(row["usual"])}
             found.append(Reason(str(row["check"]), str(row["field"]), "look", numbers))
     return found
