@@ -19,8 +19,9 @@ from types import NoneType, UnionType
 from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
 from forecast.errors import UsageError
+from forecast.evaluation.drift.settings import MonitorSettings
 from forecast.features import LeakRules
-from forecast.models import FitSettings
+from forecast.models import HORIZON_CAP_DAYS, FitSettings
 from forecast.tables import PLAIN, Dialect
 from forecast.tables.dialect import SECTIONS as DIALECT_SECTIONS
 from forecast.tables.dialect import load_toml
@@ -116,6 +117,7 @@ class Settings:
     holdout: HoldoutSettings
     segments: SegmentSettings
     tracking: TrackingSettings
+    monitor: MonitorSettings
     gate: GateSettings
     audit: AuditSettings
     dialect: Dialect = PLAIN
@@ -160,6 +162,7 @@ _LONGEST_TEXT: Final = 500
 _POSITIVE: Final = _Range(lambda n: n > 0 and math.isfinite(n), "a number above 0")
 _NATURAL: Final = _Range(lambda n: n >= 0, "0 or more")
 _POSITIVES: Final = _Range(_POSITIVE.holds, "one or more numbers above 0", each=True)
+_ABOVE_ONE: Final = _Range(lambda n: n > 1 and math.isfinite(n), "a number above 1")
 _SHARE: Final = _Range(lambda n: 0 < n <= 1, "a number above 0, at most 1")
 _NAME: Final = _Range(lambda text: bool(text.strip()) and "/" not in text, "a name without /")
 _RANGES: Final[Mapping[str, _Range]] = {
@@ -194,12 +197,26 @@ _RANGES: Final[Mapping[str, _Range]] = {
     "tracking.model": _NAME,
     "tracking.timeout_seconds": _POSITIVE,
     "tracking.retries": _NATURAL,
+    "monitor.retrain_evidence": _ABOVE_ONE,
+    "monitor.look_evidence": _ABOVE_ONE,
+    "monitor.level_shift": _POSITIVE,
+    "monitor.amount_shift": _POSITIVE,
+    "monitor.amount_tolerance": _POSITIVE,
+    "monitor.input_share": _SHARE,
+    "monitor.psi": _NATURAL,
+    "monitor.missing_points": _SHARE,
+    "monitor.new_share": _SHARE,
+    "monitor.reference_weeks": _POSITIVE,
+    "monitor.calibration_days": _Range(lambda n: 1 <= n <= HORIZON_CAP_DAYS, "1 to 730 days"),
+    "monitor.least_expected": _POSITIVE,
+    "monitor.old_days": _POSITIVE,
 }
 _SECTIONS: Final[Mapping[str, type]] = {
     "fit": FitSettings,
     "holdout": HoldoutSettings,
     "segments": SegmentSettings,
     "tracking": TrackingSettings,
+    "monitor": MonitorSettings,
     "audit": AuditSettings,
     "gate": GateSettings,
 }
@@ -239,6 +256,7 @@ def settings_of(changes: Mapping[str, Any], where: str) -> Settings:
         holdout=_section(HoldoutSettings, "holdout", tables, where),
         segments=_section(SegmentSettings, "segments", tables, where),
         tracking=_section(TrackingSettings, "tracking", tables, where),
+        monitor=_section(MonitorSettings, "monitor", tables, where),
         audit=audit,
         gate=_section(GateSettings, "gate", tables, where),
         dialect=dialect,
