@@ -19,7 +19,7 @@ from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
 from forecast.errors import UsageError
 from forecast.models import FitSettings
 
-__all__ = ["HoldoutSettings", "Settings", "TrackingSettings", "read_settings"]
+__all__ = ["BacktestSettings", "HoldoutSettings", "Settings", "TrackingSettings", "read_settings"]
 
 T = TypeVar("T")
 
@@ -30,6 +30,18 @@ class HoldoutSettings:
 
     days: int
     horizons_days: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BacktestSettings:
+    """What the time machine tests; see training.backtest."""
+
+    quarters: int
+    weeks: tuple[int, ...]
+    horizons_days: tuple[int, ...]
+    choose: str
+    min_history_days: float
+    draws: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +62,7 @@ class Settings:
 
     fit: FitSettings
     holdout: HoldoutSettings
+    backtest: BacktestSettings
     tracking: TrackingSettings
 
     def flat(self) -> dict[str, str]:
@@ -90,6 +103,12 @@ _RANGES: Final[Mapping[str, _Range]] = {
     "fit.window_days": _POSITIVE,
     "holdout.days": _NATURAL,
     "holdout.horizons_days": _POSITIVES,
+    "backtest.quarters": _Range(lambda n: n >= 1, "1 or more"),
+    "backtest.weeks": _Range(lambda n: 0 <= n <= 12, "one or more weeks from 0 to 12", each=True),
+    "backtest.horizons_days": _POSITIVES,
+    "backtest.choose": _Range(lambda text: text in ("once", "quarter", "origin"), "once, quarter or origin"),
+    "backtest.min_history_days": _POSITIVE,
+    "backtest.draws": _Range(lambda n: n >= 100, "100 or more"),
     "tracking.experiment": _NAME,
     "tracking.model": _NAME,
     "tracking.timeout_seconds": _POSITIVE,
@@ -98,6 +117,7 @@ _RANGES: Final[Mapping[str, _Range]] = {
 _SECTIONS: Final[Mapping[str, type]] = {
     "fit": FitSettings,
     "holdout": HoldoutSettings,
+    "backtest": BacktestSettings,
     "tracking": TrackingSettings,
 }
 
@@ -122,6 +142,7 @@ def read_settings(path: Path | None = None) -> Settings:
     return Settings(
         fit=_section(FitSettings, "fit", tables, where),
         holdout=_section(HoldoutSettings, "holdout", tables, where),
+        backtest=_section(BacktestSettings, "backtest", tables, where),
         tracking=_section(TrackingSettings, "tracking", tables, where),
     )
 
