@@ -30,7 +30,17 @@ from forecast.rollup import LEVELS, Hierarchy
 from forecast.tables import Tables
 from training.backtest.plan import Origin
 
-__all__ = ["ACTUAL", "BOOKINGS_COLUMNS", "LINES", "OURS", "QUANTILES", "Said", "came", "deal_columns", "said_at"]
+__all__ = [
+    "ACTUAL",
+    "BOOKINGS_COLUMNS",
+    "LINES",
+    "OURS",
+    "QUANTILES",
+    "Said",
+    "came",
+    "deal_columns",
+    "said_at",
+]
 
 OURS: Final = "ours"
 ACTUAL: Final = "actual"
@@ -150,7 +160,9 @@ def _said_at(
     return Said(bookings, outlook.bookings.company_draws, deals, models.recipe, reason)
 
 
-def came(said: Said, tables: Tables, history: History, origin: Origin, until_us: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def came(
+    said: Said, tables: Tables, history: History, origin: Origin, until_us: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The two tables of an origin, complete: what was said beside what came.
 
     until_us : the end of what was recorded: an outcome later than this is unknown
@@ -211,12 +223,12 @@ def _quiet(history: History, origin: Origin, deal: Ints) -> Bools:
 
 def _outcomes(said: pd.DataFrame, history: History, origin: Origin, until_us: int) -> pd.DataFrame:
     """The rows of `actual`: whether each open deal was won in time."""
-    rows = said[said["forecaster"] == OURS].assign(
-        forecaster=ACTUAL, won_by_next=np.nan, open_by_next=np.nan
-    )
+    rows = said[said["forecaster"] == OURS].assign(forecaster=ACTUAL, won_by_next=np.nan, open_by_next=np.nan)
     at_us = as_of_us(origin.as_of)
     # The one landmark of each open deal at this very moment.
-    marks = make_landmarks(history, until_us=until_us, first_us=at_us, every_days=(until_us - at_us) / DAY_US + 1)
+    marks = make_landmarks(
+        history, until_us=until_us, first_us=at_us, every_days=(until_us - at_us) / DAY_US + 1
+    )
     place = pd.Series(np.arange(len(marks)), index=marks.deal)
     order = place.reindex(history.index_of(rows["deal_id"].to_numpy(object))).to_numpy(np.int64)
     duration, cause = marks.duration_days[order], marks.cause[order]
@@ -251,9 +263,7 @@ def _rules(rules: Mapping[str, PeriodForecast], users: pd.DataFrame) -> list[pd.
     for name, said in rules.items():
         if np.isnan(said.expected):
             continue
-        lines = _by_level(
-            {"booked": said.booked, "open": said.open, "arrivals": said.rest}, users
-        )
+        lines = _by_level({"booked": said.booked, "open": said.open, "arrivals": said.rest}, users)
         totals_only = not len(said.open) and len(said.rest) > 0
         for line in LINES:
             if totals_only and line in ("open", "arrivals"):
@@ -277,7 +287,10 @@ def _by_level(parts: Mapping[str, pd.DataFrame], users: pd.DataFrame) -> pd.Data
     levels = []
     for level in LEVELS:
         parents, entities = hierarchy.parents[level], hierarchy.entities[level]
-        sums = {line: np.bincount(parents, weights=amounts, minlength=len(entities)) for line, amounts in by_user.items()}
+        sums = {
+            line: np.bincount(parents, weights=amounts, minlength=len(entities))
+            for line, amounts in by_user.items()
+        }
         levels.append(pd.DataFrame({"level": level, "entity": entities, **sums}))
     table = pd.concat(levels, ignore_index=True)
     table["remaining"] = table["open"] + table["arrivals"]
@@ -311,8 +324,9 @@ def _joined(said: Said, actual: pd.DataFrame) -> pd.DataFrame:
     ours = (table["forecaster"] == OURS) & (table["line"] == "total")
     quantiles = list(QUANTILES)
     table.loc[ours, quantiles] = table.loc[ours, quantiles].fillna(0.0)
-    # An inactive user nobody said anything of, and of whom nothing came, is no row.
-    empty = (table["value"] == 0.0) & (table["actual"] == 0.0) & table["quota"].isna() & ~(ours & (table["p90"] > 0.0))
+    # A user of whom nothing was said, and nothing came, is no row.
+    empty = (table["value"] == 0.0) & (table["actual"] == 0.0) & table["quota"].isna()
+    empty &= (table["level"] != "company") & ~(ours & (table["p90"] > 0.0))
     table = table[~empty].reset_index(drop=True)
     ours = (table["forecaster"] == OURS) & (table["line"] == "total")
     table["crps"] = np.nan

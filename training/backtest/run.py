@@ -162,7 +162,11 @@ def backtest(
     found = len(done)
     sizes = _sizes(plan, wanted.choose)
     before = sum(sizes[origin] for origin in done) / sum(sizes.values())
-    say(f"{found} of {len(plan.origins)} origins were done before" if found else "the first origins", before, before)
+    say(
+        f"{found} of {len(plan.origins)} origins were done before" if found else "the first origins",
+        before,
+        before,
+    )
     for task, finished in _work(tables, store, ready, jobs):
         settle(task, finished)
         share = sum(sizes[origin] for origin in done) / sum(sizes.values())

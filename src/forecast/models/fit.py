@@ -95,7 +95,16 @@ def _fit_models(
     features = build(history, landmarks.deal, landmarks.at_us, records)
 
     chosen = fit_outcome(
-        landmarks, features, use, seasons, history.stages, until_us, settings, own=own, recipe=recipe, tell=say
+        landmarks,
+        features,
+        use,
+        seasons,
+        history.stages,
+        until_us,
+        settings,
+        own=own,
+        recipe=recipe,
+        tell=say,
     )
     outcome, seasons = chosen.model, chosen.seasons
     say("looking for a drift", 0.85)
