@@ -34,7 +34,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup forecast sample train report serve check test test-fast bench lock mlflow clean
+.PHONY: help setup forecast sample train backtest report serve check test test-fast bench lock mlflow clean
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -103,6 +103,10 @@ train: $(READY) $(DATA_READY) ## Fit the models on DATA into BUNDLE and register
 $(BUNDLE)/manifest.json: $(DATA_READY) $(CODE) | $(READY)
 	@$(BIN)/python -m training train --data $(DATA) --bundle $(BUNDLE) --register
 	@touch $@
+
+backtest: $(READY) $(DATA_READY) ## Forecast past quarters of DATA again and compare, into OUT/backtest; goes on where it was
+	@mkdir -p $(OUT)
+	$(BIN)/python -m training backtest --data $(DATA) --out $(OUT)/backtest --locale $(LOCALE)
 
 report: $(READY) $(BUNDLE)/manifest.json ## Write report.html for PERIOD in LOCALE (en or it)
 	$(BIN)/forecast report --data $(DATA) --bundle $(BUNDLE) --period $(PERIOD) --locale $(LOCALE) --out report.html

@@ -16,6 +16,7 @@ __all__ = ["cli", "main"]
 
 _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "train": ("train", "Fit the models on a data folder, measure them, write a bundle."),
+    "backtest": ("backtest", "Forecast past quarters again, beside the rules everybody uses."),
 }
 
 

@@ -77,13 +77,13 @@ class _Board:
         """Value, lower, upper and rows by forecaster."""
         found = self.where(metric=metric, week=week, **keys)
         return {
-            str(row.forecaster): {
-                "value": number(row.value),
-                "lower": number(row.lower) if self.enough else None,
-                "upper": number(row.upper) if self.enough else None,
-                "rows": int(row.rows),
+            str(row["forecaster"]): {
+                "value": number(row["value"]),
+                "lower": number(row["lower"]) if self.enough else None,
+                "upper": number(row["upper"]) if self.enough else None,
+                "rows": int(row["rows"]),
             }
-            for row in found.itertuples(index=False)
+            for row in found.to_dict("records")
         }
 
     def one(self, forecaster: str, metric: str, **keys: str) -> Fact:
@@ -175,7 +175,7 @@ def _losses(board: _Board) -> list[Fact]:
 
 
 def _lines(board: _Board) -> list[Fact]:
-    """Error and bias of each part of the company's bookings, by forecaster; None where a rule knows no such part."""
+    """Error and bias of each part of the company's bookings, by forecaster that knows the part."""
     found = []
     for line in LINES:
         keys = {"part": "bookings", "level": "company", "line": line}
@@ -254,12 +254,12 @@ def _fans(bookings: pd.DataFrame) -> list[Fact]:
                 "quota": number(rows["quota"].iloc[0]),
                 "points": [
                     {
-                        "week": int(row.week),
-                        "expected": number(row.value),
-                        "booked": number(booked[(period, row.week)]),
-                        **{name: number(getattr(row, name)) for name in QUANTILES},
+                        "week": int(row["week"]),
+                        "expected": number(row["value"]),
+                        "booked": number(booked[row["period"], row["week"]]),
+                        **{name: number(row[name]) for name in QUANTILES},
                     }
-                    for row in rows.itertuples(index=False)
+                    for row in rows.to_dict("records")
                 ],
             }
         )

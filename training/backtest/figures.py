@@ -3,7 +3,7 @@
 Columns `COLUMNS`. `part` says what a figure is about:
 
 - `bookings`: amounts of a quarter, by level, line and week of the quarter (`all` for all of them together):
-  wape, bias, mase, and of our total crps, coverage_80, coverage_95, width_80, width_95 (in shares of what came);
+  wape, bias, mase, and of our total crps, coverage_80, coverage_95, width_80, width_95 (shares of what came);
 - `quota`: whether a quota is reached, all entities with one together: brier (a rule that gives no probability
   says 1 where its total reaches the quota), share_reached;
 - `deals`: P(won within a horizon) of every open deal: brier, skill, log_loss, auc, and of ours
@@ -18,7 +18,7 @@ are drawn again: quarters, and with them entities, or accounts of deals.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -29,12 +29,13 @@ from scipy.stats import rankdata
 from forecast.arrays import Bools, Floats, Texts
 from forecast.evaluation import metrics
 from forecast.evaluation.scoreboard import REFERENCE
-from training.backtest.origin import ACTUAL, LINES, OURS, QUANTILES
+from training.backtest.origin import ACTUAL, LINES, OURS
 
 __all__ = ["COLUMNS", "LAST_YEAR", "LEVEL_OF_INTERVALS", "make_scoreboard", "quota_rows"]
 
 COLUMNS: Final = (
-    "part", "level", "line", "week", "horizon", "forecaster", "metric", "value", "lower", "upper", "rows", "blocks",
+    "part", "level", "line", "week", "horizon", "forecaster", "metric", "value", "lower", "upper", "rows",
+    "blocks",
 )  # fmt: skip
 LAST_YEAR: Final = "last_year"
 LEVEL_OF_INTERVALS: Final = 0.9
@@ -303,21 +304,29 @@ def _deals(deals: pd.DataFrame, horizon: str, draws: int, rng: np.random.Generat
     drawn = np.stack(samples) if samples else np.full((draws, *value.shape), np.nan)
     fewest = min(np.unique(block).size for block in blocks)
 
-    def interval(of: Callable[[Floats], Floats]) -> metrics.Interval:
-        return metrics.interval_of(float(of(value)), of(drawn), fewest, level=LEVEL_OF_INTERVALS)
+    def interval(place: tuple[int, int], *, less: tuple[int, int] | None = None) -> metrics.Interval:
+        """Of one row and forecaster of `measured`, or of its difference to another."""
+        pick = (..., *place)
+        one, many = value[pick], drawn[pick]
+        if less is not None:
+            one, many = one - value[(..., *less)], many - drawn[(..., *less)]
+        return metrics.interval_of(float(one), many, fewest, level=LEVEL_OF_INTERVALS)
 
     ours, reference = names.index(OURS), names.index(REFERENCE)
     for place, name in enumerate(names):
-        figures.add(name, "brier", interval(lambda m, f=place: m[..., 0, f]), count)
+        figures.add(name, "brier", interval((0, place)), count)
+        figures.add(name, "log_loss", interval((1, place)), count)
+        figures.add(name, "auc", interval((2, place)), count)
+        skill, skills = (1.0 - of[..., 0, place] / of[..., 0, reference] for of in (value, drawn))
         figures.add(
-            name, "skill", interval(lambda m, f=place: 1.0 - m[..., 0, f] / m[..., 0, reference]), count
+            name,
+            "skill",
+            metrics.interval_of(float(skill), skills, fewest, level=LEVEL_OF_INTERVALS),
+            count,
         )
-        figures.add(name, "log_loss", interval(lambda m, f=place: m[..., 1, f]), count)
-        figures.add(name, "auc", interval(lambda m, f=place: m[..., 2, f]), count)
         if place != ours:
-            for metric, row in (("difference_brier", 0), ("difference_log_loss", 1)):
-                apart = interval(lambda m, f=place, r=row: m[..., r, ours] - m[..., r, f])
-                figures.add(name, metric, apart, count)
+            figures.add(name, "difference_brier", interval((0, ours), less=(0, place)), count)
+            figures.add(name, "difference_log_loss", interval((1, ours), less=(1, place)), count)
     _calibration(figures, actual, chance[OURS], blocks, draws, rng)
     return figures.rows
 

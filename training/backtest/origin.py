@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,13 @@ from forecast.arrays import Bools, Floats, Ints
 from forecast.bundle import Bundle
 from forecast.errors import DataError
 from forecast.evaluation import metrics
-from forecast.evaluation.baselines import StageRate, all_baselines, all_bookings_baselines
+from forecast.evaluation.baselines import (
+    Linearity,
+    SameQuarterLastYear,
+    StageRate,
+    all_baselines,
+    all_bookings_baselines,
+)
 from forecast.evaluation.baselines.bookings import amounts_of
 from forecast.evaluation.baselines.interface import PeriodForecast
 from forecast.evaluation.baselines.past import booked_between
@@ -54,13 +60,15 @@ BOOKINGS_COLUMNS: Final = (
 # Of our total only: no rule of thumb says how sure it is.
 _OF_TOTAL: Final = (*QUANTILES, "quota", "attainment_probability")
 _KEYS: Final = ["level", "entity"]
+# Rules that know what is still to come as one sum, not how much of it is there already.
+_TOTALS_ONLY: Final = (Linearity.name, SameQuarterLastYear.name)
 
 
 def deal_columns(horizons_days: Sequence[int]) -> list[str]:
     """Columns of the table of deals.
 
-    won_..d, won_in_period : the probability said; in the rows of the forecaster `actual` 1 if the deal was won in
-        time and 0 if not, NaN where the data end too early to know
+    won_..d, won_in_period : the probability said; in the rows of the forecaster `actual` 1 if the deal was won
+        in time and 0 if not, NaN where the data end too early to know
     won_by_next, open_by_next : ours only, until the quarter's next look
     quiet : the deal was open at the look before and nothing was recorded of it since
     """
@@ -168,7 +176,11 @@ def came(
     until_us : the end of what was recorded: an outcome later than this is unknown
     Returns rows of `BOOKINGS_COLUMNS` and of `deal_columns`.
     """
-    about = {"period": origin.period.label, "as_of": origin.as_of, "week": origin.week}
+    about: dict[str, Any] = {
+        "period": origin.period.label,
+        "as_of": origin.as_of,
+        "week": origin.week,
+    }
     deals = pd.concat([said.deals, _outcomes(said.deals, history, origin, until_us)], ignore_index=True)
     for place, (name, value) in enumerate(about.items()):
         deals.insert(place, name, value)
@@ -264,16 +276,15 @@ def _rules(rules: Mapping[str, PeriodForecast], users: pd.DataFrame) -> list[pd.
         if np.isnan(said.expected):
             continue
         lines = _by_level({"booked": said.booked, "open": said.open, "arrivals": said.rest}, users)
-        totals_only = not len(said.open) and len(said.rest) > 0
         for line in LINES:
-            if totals_only and line in ("open", "arrivals"):
-                continue  # it knows what is still to come as one sum
+            if name in _TOTALS_ONLY and line in ("open", "arrivals"):
+                continue
             found.append(lines[_KEYS].assign(forecaster=name, line=line, value=lines[line]))
     return found
 
 
 def _by_level(parts: Mapping[str, pd.DataFrame], users: pd.DataFrame) -> pd.DataFrame:
-    """Columns level, entity and `LINES`: amounts of booked, open and arrivals by owner, added up at every level."""
+    """Columns level, entity and `LINES`: amounts of parts by owner, added up at every level."""
     hierarchy = Hierarchy.build(users, [part["owner_id"] for part in parts.values()], {})
     size = len(hierarchy.entities["user"])
     by_user = {
@@ -330,13 +341,13 @@ def _joined(said: Said, actual: pd.DataFrame) -> pd.DataFrame:
     table = table[~empty].reset_index(drop=True)
     ours = (table["forecaster"] == OURS) & (table["line"] == "total")
     table["crps"] = np.nan
-    for row in np.flatnonzero(ours):
-        came_to = table["actual"].iloc[row]
-        if table["level"].iloc[row] == "company":
-            score = metrics.crps_from_draws([came_to], said.company_draws[None, :])
-        else:
-            score = metrics.crps_from_quantiles(
-                [came_to], table.loc[[row], quantiles].to_numpy(np.float64), tuple(QUANTILES.values())
-            )
-        table.loc[row, "crps"] = score
+    said_of = table.loc[ours, quantiles].to_numpy(np.float64)
+    came_to = table.loc[ours, "actual"].to_numpy(np.float64)
+    scores = [
+        metrics.crps_from_draws([actual_total], said.company_draws[None, :])
+        if level == "company"
+        else metrics.crps_from_quantiles([actual_total], row[None, :], tuple(QUANTILES.values()))
+        for level, actual_total, row in zip(table.loc[ours, "level"], came_to, said_of, strict=True)
+    ]
+    table.loc[ours, "crps"] = scores
     return table

@@ -80,8 +80,8 @@ def make_plan(
         period = period.previous()
     if not found:
         raise DataError(
-            f"no quarter can be tested: what was recorded runs from {first:%Y-%m-%d} to {until:%Y-%m-%d}, and a "
-            f"quarter needs {min_history_days:g} days before it to learn from; bring more history or lower "
+            f"no quarter can be tested: what was recorded runs from {first:%Y-%m-%d} to {until:%Y-%m-%d}, and "
+            f"a quarter needs {min_history_days:g} days before it to learn from; bring more history or lower "
             "backtest.min_history_days",
             code="too_little_history",
         )
@@ -89,8 +89,8 @@ def make_plan(
     if len(found) < quarters:
         few = "1 quarter" if len(found) == 1 else f"{len(found)} quarters"
         notes.append(
-            f"{quarters} quarters were asked for; with a history from {first:%Y-%m-%d} to {until:%Y-%m-%d} only "
-            f"{few} can be tested."
+            f"{quarters} quarters were asked for; with a history from {first:%Y-%m-%d} to {until:%Y-%m-%d} "
+            f"only {few} can be tested."
         )
     origins: list[Origin] = []
     for quarter in reversed(found):

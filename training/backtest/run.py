@@ -36,7 +36,7 @@ from training.settings import Settings
 
 __all__ = ["Backtest", "backtest", "usable_cores"]
 
-Tell = Callable[[str, float, float], None]
+Tell = Callable[[str, float], None]
 
 # To choose the kind of model takes about so many times as long as to learn a chosen one.
 _CHOOSING: Final = 3.0
@@ -69,10 +69,6 @@ class _Task:
     origin: Origin
     recipe: Recipe | None
     others: tuple[Origin, ...] = ()
-
-    @property
-    def size(self) -> float:
-        return _CHOOSING if self.recipe is None else 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +122,11 @@ def backtest(
     out : finished origins are kept in `out/origins` and not done again by a later run
     quarters : how many; None takes that of the settings
     jobs : how many processes; 1 works in this one
-    tell : called with what was done, the share done before this run began, and the share done now
+    tell : called with what was done and the share done, for a progress bar
     Raises DataError if no quarter can be tested. An error inside an origin names it; the others that were
     being worked on are finished and kept.
     """
-    say: Tell = tell or (lambda _text, _before, _now: None)
+    say: Tell = tell or (lambda _text, _share: None)
     until = tables.default_as_of
     money = Money.from_tables(tables, settings.fit.reporting_currency)
     wanted = settings.backtest
@@ -161,16 +157,14 @@ def backtest(
         add(task)
     found = len(done)
     sizes = _sizes(plan, wanted.choose)
-    before = sum(sizes[origin] for origin in done) / sum(sizes.values())
-    say(
-        f"{found} of {len(plan.origins)} origins were done before" if found else "the first origins",
-        before,
-        before,
-    )
+
+    def share() -> float:
+        return sum(sizes[origin] for origin in done) / sum(sizes.values())
+
+    say(f"{found} of {len(plan.origins)} looks done before", share())
     for task, finished in _work(tables, store, ready, jobs):
         settle(task, finished)
-        share = sum(sizes[origin] for origin in done) / sum(sizes.values())
-        say(f"{task.origin.name} done, {len(done)} of {len(plan.origins)}", before, share)
+        say(f"{len(done)} of {len(plan.origins)} looks done, last {task.origin.name}", share())
     ordered = tuple(done[origin] for origin in plan.origins)
     return Backtest(
         plan,
@@ -282,7 +276,7 @@ _bench: _Bench | None = None  # of a worker process, set once when it starts
 
 
 def _start_worker(tables: Tables, store: Store) -> None:
-    global _bench  # noqa: PLW0603  (the pool's initializer has no other way to hand something on)
+    global _bench  # the pool's initializer has no other way to hand something on
     # Ctrl-C reaches every process of a terminal; the parent decides what becomes of the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

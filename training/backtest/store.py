@@ -31,8 +31,8 @@ __all__ = ["Finished", "Store", "code_version"]
 _FORMAT: Final = 1
 # Whose sources decide what a forecast is; pages, words and commands do not.
 _DECIDING: Final = (
-    "arrays", "bundle", "evaluation", "features", "history", "models", "outlook", "periods", "rollup", "scoring",
-    "tables",
+    "arrays", "bundle", "evaluation", "features", "history", "models", "outlook", "periods", "rollup",
+    "scoring", "tables",
 )  # fmt: skip
 _LIBRARIES: Final = ("numpy", "pandas", "scipy", "lightgbm")
 

@@ -10,7 +10,7 @@ __all__ = ["Words", "load_words"]
 
 
 def load_words(locale: str, folder: str = "words") -> dict[str, str]:
-    """All texts of a language by dotted key, e.g. `head.expected`; a page of its own has a folder of its own."""
+    """All texts of a language by dotted key, e.g. `head.expected`; another page has another folder."""
     return load_texts("forecast.report", folder, locale)
 
 

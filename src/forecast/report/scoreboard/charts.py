@@ -11,7 +11,6 @@ from markupsafe import Markup
 from forecast.report.drawing import (
     ARRIVALS,
     BOOKED,
-    INK,
     MUTED,
     OPEN,
     OTHERS,
@@ -28,7 +27,7 @@ from forecast.report.words import Words
 __all__ = ["WORST_SHOWN", "coverage", "errors_by_week", "fan", "reliability"]
 
 # Errors beyond this share of what came are cut off: they are as bad as useless, and would flatten all others.
-WORST_SHOWN: Final = 1.2
+WORST_SHOWN: Final = 1.0
 _PANEL: Final = 218
 _HEIGHT: Final = 140
 
@@ -146,7 +145,7 @@ def coverage(levels: Sequence[Fact], words: Words, *, width: int) -> Markup:
     names = 108
     rows: list[dict[str, Any]] = []
     for level in levels:
-        for nominal, colour in ((80, OPEN), (95, BOOKED)):
+        for nominal in (80, 95):
             share = level[f"coverage_{nominal}"]
             if share["value"] is not None:
                 rows.append(
@@ -155,9 +154,7 @@ def coverage(levels: Sequence[Fact], words: Words, *, width: int) -> Markup:
                         "share": share["value"],
                         "low": share["lower"],
                         "high": share["upper"],
-                        "colour": colour,
                         "nominal": nominal / 100,
-                        "shift": -7 if nominal == 80 else 7,
                     }
                 )
     order = list(dict.fromkeys(row["name"] for row in rows))
@@ -170,8 +167,8 @@ def coverage(levels: Sequence[Fact], words: Words, *, width: int) -> Markup:
         title=None,
     )
     layers: list[alt.Chart] = []
-    for nominal, colour, shift in ((0.8, OPEN, -7), (0.95, BOOKED, 7)):
-        mine = [row for row in rows if row["nominal"] == nominal]
+    for aimed, colour, shift in ((0.8, OPEN, -7), (0.95, BOOKED, 7)):
+        mine = [row for row in rows if row["nominal"] == aimed]
         y = alt.Y("name:N", sort=order, title=None, axis=labels)
         known = [row for row in mine if row["low"] is not None]
         if known:
@@ -183,7 +180,7 @@ def coverage(levels: Sequence[Fact], words: Words, *, width: int) -> Markup:
         layers.append(
             chart(mine).mark_circle(color=colour, size=60, opacity=1.0, yOffset=shift).encode(x=x, y=y)
         )
-        aim = chart([{"at": nominal}]).mark_rule(color=colour, strokeWidth=1.4, strokeDash=[4, 3])
+        aim = chart([{"at": aimed}]).mark_rule(color=colour, strokeWidth=1.4, strokeDash=[4, 3])
         layers.append(aim.encode(x=alt.X("at:Q")))
     said = "; ".join(f"{row['name']} {f.percent(row['nominal'])}: {f.percent(row['share'])}" for row in rows)
     return finish(

@@ -6,6 +6,7 @@ import base64
 import hashlib
 from functools import partial
 from importlib.resources import files
+from statistics import median
 from typing import Any, Final
 
 from altair.utils.schemapi import debug_mode
@@ -55,11 +56,11 @@ def render(facts: Fact) -> str:
 def _charts(facts: Fact, words: Words) -> dict[str, Any]:
     lines = {line["name"]: line for line in facts["by_week"] if line["points"]}
     ours = lines.pop(_OURS, None)
-    # A panel whose rule is always off the scale shows nothing; the table has its figures.
+    # A panel whose rule is mostly off the scale shows nothing; the table has its figures.
     shown = [
         line
         for line in lines.values()
-        if min(point["value"] for point in line["points"]) <= charts.WORST_SHOWN
+        if median(point["value"] for point in line["points"]) <= charts.WORST_SHOWN
     ]
     ends = [
         point[end]
