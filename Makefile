@@ -36,7 +36,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup forecast sample audit train tune promote rollback report verify serve check test test-fast bench lock mlflow monitor clean
+.PHONY: help setup forecast sample audit train tune backtest promote rollback report verify serve check test test-fast bench lock mlflow monitor clean
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -117,6 +117,10 @@ promote: $(READY) $(BUNDLE)/manifest.json ## Compare the newest registered bundl
 
 rollback: $(READY) ## Let the bundle serve again that served before the last promotion
 	$(BIN)/python -m training rollback --models $(dir $(BUNDLE))
+
+backtest: $(READY) $(DATA_READY) ## Forecast past quarters of DATA again and compare, into OUT/backtest; goes on where it was
+	@mkdir -p $(OUT)
+	$(BIN)/python -m training backtest --data $(DATA) --out $(OUT)/backtest --locale $(LOCALE)
 
 report: $(READY) $(BUNDLE)/manifest.json ## Write report.html for PERIOD in LOCALE (en or it)
 	$(BIN)/forecast report --data $(DATA) --bundle $(BUNDLE) --period $(PERIOD) --locale $(LOCALE) --out report.html

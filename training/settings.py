@@ -28,6 +28,7 @@ from forecast.tables.dialect import load_toml
 
 __all__ = [
     "AuditSettings",
+    "BacktestSettings",
     "GateSettings",
     "HoldoutSettings",
     "SegmentSettings",
@@ -48,6 +49,18 @@ class HoldoutSettings:
 
     days: int
     horizons_days: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BacktestSettings:
+    """What the time machine tests; see training.backtest."""
+
+    quarters: int
+    weeks: tuple[int, ...]
+    horizons_days: tuple[int, ...]
+    choose: str
+    min_history_days: float
+    draws: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +129,7 @@ class Settings:
     fit: FitSettings
     holdout: HoldoutSettings
     segments: SegmentSettings
+    backtest: BacktestSettings
     tracking: TrackingSettings
     monitor: MonitorSettings
     gate: GateSettings
@@ -193,6 +207,12 @@ _RANGES: Final[Mapping[str, _Range]] = {
     "gate.bookings_margin": _NATURAL,
     "gate.latency_factor": _Range(lambda factor: factor >= 1.0, "1 or more"),
     "gate.fresher_days": _NATURAL,
+    "backtest.quarters": _Range(lambda n: n >= 1, "1 or more"),
+    "backtest.weeks": _Range(lambda n: 0 <= n <= 12, "one or more weeks from 0 to 12", each=True),
+    "backtest.horizons_days": _POSITIVES,
+    "backtest.choose": _Range(lambda text: text in ("once", "quarter", "origin"), "once, quarter or origin"),
+    "backtest.min_history_days": _POSITIVE,
+    "backtest.draws": _Range(lambda n: n >= 100, "100 or more"),
     "tracking.experiment": _NAME,
     "tracking.model": _NAME,
     "tracking.timeout_seconds": _POSITIVE,
@@ -215,6 +235,7 @@ _SECTIONS: Final[Mapping[str, type]] = {
     "fit": FitSettings,
     "holdout": HoldoutSettings,
     "segments": SegmentSettings,
+    "backtest": BacktestSettings,
     "tracking": TrackingSettings,
     "monitor": MonitorSettings,
     "audit": AuditSettings,
@@ -255,6 +276,7 @@ def settings_of(changes: Mapping[str, Any], where: str) -> Settings:
         fit=replace(_section(FitSettings, "fit", tables, where), leak_rules=audit.rules()),
         holdout=_section(HoldoutSettings, "holdout", tables, where),
         segments=_section(SegmentSettings, "segments", tables, where),
+        backtest=_section(BacktestSettings, "backtest", tables, where),
         tracking=_section(TrackingSettings, "tracking", tables, where),
         monitor=_section(MonitorSettings, "monitor", tables, where),
         audit=audit,
