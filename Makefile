@@ -36,7 +36,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup forecast sample audit train tune promote rollback report verify serve check test test-fast bench lock mlflow clean
+.PHONY: help setup forecast sample audit train tune backtest promote rollback report verify serve check test test-fast bench lock mlflow monitor clean
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -118,6 +118,10 @@ promote: $(READY) $(BUNDLE)/manifest.json ## Compare the newest registered bundl
 rollback: $(READY) ## Let the bundle serve again that served before the last promotion
 	$(BIN)/python -m training rollback --models $(dir $(BUNDLE))
 
+backtest: $(READY) $(DATA_READY) ## Forecast past quarters of DATA again and compare, into OUT/backtest; goes on where it was
+	@mkdir -p $(OUT)
+	$(BIN)/python -m training backtest --data $(DATA) --out $(OUT)/backtest --locale $(LOCALE)
+
 report: $(READY) $(BUNDLE)/manifest.json ## Write report.html for PERIOD in LOCALE (en or it)
 	$(BIN)/forecast report --data $(DATA) --bundle $(BUNDLE) --period $(PERIOD) --locale $(LOCALE) --out report.html
 
@@ -125,6 +129,22 @@ verify: $(READY) ## Make what `make forecast` wrote again and compare it to the 
 	@set -e; for output in $(OUT)/scores.csv $(OUT)/bookings.csv report.html; do \
 	  echo "== $$output"; $(BIN)/forecast verify $$output --data $(DATA) --bundle $(BUNDLE); \
 	done
+
+# The sample ends with its own training, so there a bundle of half a year before is monitored.
+ifeq ($(DATA:/=),sample)
+MONITORED := models/sample-july
+else
+MONITORED := $(BUNDLE)
+endif
+
+# The codes 11 to 13 of the command are findings, not failures: they are printed, and make goes on.
+monitor: $(READY) $(MONITORED)/manifest.json ## Has the business left the bundle behind? Page and facts into OUT/monitoring
+	@$(BIN)/python -m training monitor --data $(DATA) --bundle $(MONITORED) --out $(OUT)/monitoring \
+	  --locale $(LOCALE) || { code=$$?; [ $$code -ge 11 ] && [ $$code -le 13 ] || exit $$code; }
+
+models/sample-july/manifest.json: $(SAMPLE_READY) $(CODE) | $(READY)
+	@$(BIN)/python -m training train --data sample --as-of 2025-07-01 --bundle models/sample-july --no-track
+	@touch $@
 
 serve: $(READY) $(BUNDLE)/manifest.json ## Answer over HTTP on HOST:PORT from BUNDLE
 	$(BIN)/forecast serve --bundle $(BUNDLE) --host $(HOST) --port $(PORT)
@@ -155,5 +175,5 @@ bench: $(READY) ## Print the tables of speed and accuracy (PEERS=all: every peer
 	done
 
 clean: ## Remove caches, outputs, the sample and its bundle (never .venv or other bundles)
-	rm -rf sample models/sample out report.html dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf sample models/sample models/sample-july out report.html dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src training tests benchmarks -type d -name __pycache__ -exec rm -rf {} +

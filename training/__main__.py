@@ -22,6 +22,8 @@ _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "verify": ("verify", "Train a bundle again and compare it to the byte."),
     "settings": ("settings", "Check a settings file and show what holds."),
     "tune": ("tune", "Search hyper-parameters on folds before the held-out period."),
+    "monitor": ("monitor", "Say whether a bundle still fits what was recorded since it was trained."),
+    "backtest": ("backtest", "Forecast past quarters again, beside the rules everybody uses."),
 }
 
 

@@ -19,14 +19,16 @@ from types import NoneType, UnionType
 from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
 from forecast.errors import UsageError
+from forecast.evaluation.drift.settings import MonitorSettings
 from forecast.features import LeakRules
-from forecast.models import FitSettings
+from forecast.models import HORIZON_CAP_DAYS, FitSettings
 from forecast.tables import PLAIN, Dialect
 from forecast.tables.dialect import SECTIONS as DIALECT_SECTIONS
 from forecast.tables.dialect import load_toml
 
 __all__ = [
     "AuditSettings",
+    "BacktestSettings",
     "GateSettings",
     "HoldoutSettings",
     "SegmentSettings",
@@ -47,6 +49,18 @@ class HoldoutSettings:
 
     days: int
     horizons_days: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BacktestSettings:
+    """What the time machine tests; see training.backtest."""
+
+    quarters: int
+    weeks: tuple[int, ...]
+    horizons_days: tuple[int, ...]
+    choose: str
+    min_history_days: float
+    draws: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +129,9 @@ class Settings:
     fit: FitSettings
     holdout: HoldoutSettings
     segments: SegmentSettings
+    backtest: BacktestSettings
     tracking: TrackingSettings
+    monitor: MonitorSettings
     gate: GateSettings
     audit: AuditSettings
     dialect: Dialect = PLAIN
@@ -160,6 +176,7 @@ _LONGEST_TEXT: Final = 500
 _POSITIVE: Final = _Range(lambda n: n > 0 and math.isfinite(n), "a number above 0")
 _NATURAL: Final = _Range(lambda n: n >= 0, "0 or more")
 _POSITIVES: Final = _Range(_POSITIVE.holds, "one or more numbers above 0", each=True)
+_ABOVE_ONE: Final = _Range(lambda n: n > 1 and math.isfinite(n), "a number above 1")
 _SHARE: Final = _Range(lambda n: 0 < n <= 1, "a number above 0, at most 1")
 _NAME: Final = _Range(lambda text: bool(text.strip()) and "/" not in text, "a name without /")
 _RANGES: Final[Mapping[str, _Range]] = {
@@ -190,16 +207,37 @@ _RANGES: Final[Mapping[str, _Range]] = {
     "gate.bookings_margin": _NATURAL,
     "gate.latency_factor": _Range(lambda factor: factor >= 1.0, "1 or more"),
     "gate.fresher_days": _NATURAL,
+    "backtest.quarters": _Range(lambda n: n >= 1, "1 or more"),
+    "backtest.weeks": _Range(lambda n: 0 <= n <= 12, "one or more weeks from 0 to 12", each=True),
+    "backtest.horizons_days": _POSITIVES,
+    "backtest.choose": _Range(lambda text: text in ("once", "quarter", "origin"), "once, quarter or origin"),
+    "backtest.min_history_days": _POSITIVE,
+    "backtest.draws": _Range(lambda n: n >= 100, "100 or more"),
     "tracking.experiment": _NAME,
     "tracking.model": _NAME,
     "tracking.timeout_seconds": _POSITIVE,
     "tracking.retries": _NATURAL,
+    "monitor.retrain_evidence": _ABOVE_ONE,
+    "monitor.look_evidence": _ABOVE_ONE,
+    "monitor.level_shift": _POSITIVE,
+    "monitor.amount_shift": _POSITIVE,
+    "monitor.amount_tolerance": _POSITIVE,
+    "monitor.input_share": _SHARE,
+    "monitor.psi": _NATURAL,
+    "monitor.missing_points": _SHARE,
+    "monitor.new_share": _SHARE,
+    "monitor.reference_weeks": _POSITIVE,
+    "monitor.calibration_days": _Range(lambda n: 1 <= n <= HORIZON_CAP_DAYS, "1 to 730 days"),
+    "monitor.least_expected": _POSITIVE,
+    "monitor.old_days": _POSITIVE,
 }
 _SECTIONS: Final[Mapping[str, type]] = {
     "fit": FitSettings,
     "holdout": HoldoutSettings,
     "segments": SegmentSettings,
+    "backtest": BacktestSettings,
     "tracking": TrackingSettings,
+    "monitor": MonitorSettings,
     "audit": AuditSettings,
     "gate": GateSettings,
 }
@@ -238,7 +276,9 @@ def settings_of(changes: Mapping[str, Any], where: str) -> Settings:
         fit=replace(_section(FitSettings, "fit", tables, where), leak_rules=audit.rules()),
         holdout=_section(HoldoutSettings, "holdout", tables, where),
         segments=_section(SegmentSettings, "segments", tables, where),
+        backtest=_section(BacktestSettings, "backtest", tables, where),
         tracking=_section(TrackingSettings, "tracking", tables, where),
+        monitor=_section(MonitorSettings, "monitor", tables, where),
         audit=audit,
         gate=_section(GateSettings, "gate", tables, where),
         dialect=dialect,

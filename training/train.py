@@ -33,12 +33,14 @@ _NO_RESULT = frozenset(
     {
         "__main__.py",
         "audit_tables.py",
+        "backtest",
         "card.py",
         "commands",
         "evidence.py",
         "gate",
         "intervals.py",
         "lock.py",
+        "monitoring.py",
         "promotion",
         "recording.py",
         "segments.py",
@@ -59,7 +61,7 @@ class Training:
 
     audit: which fields leak, and were left out
     notes: plain sentences about how far it can be trusted
-    history: what was learnt from, and what was recorded after `as_of`
+    history: what was learnt from
     measured: None if there was too little history to hold any back
     leads, measured_leads: of leads; None if there are none (in the held-out period)
     """
@@ -102,7 +104,9 @@ def train(
     moment = tables.default_as_of if as_of is None else as_of
     say("reading the history", 0.0)
     # Nothing later is even at hand; and the fingerprint stays the same while the data grow.
-    tables = known_before(tables, moment)
+    known = known_before(tables, moment)
+    # With nothing known, the error says when the data begin; only the whole of them can.
+    tables = known if len(known.deals) else tables
     history = History.from_tables(tables, Money.from_tables(tables, settings.fit.reporting_currency))
     check_segments(history, settings.segments)
     leads = Leads.from_tables(tables, history)

@@ -50,7 +50,7 @@ __all__ = [
     "write_bundle",
 ]
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 MANIFEST: Final = "manifest.json"
 _PARTS: Final = ("model", "outcome", "season", "amount", "arrivals", "records", "stages", "money", "leads")
 _FILES: Final = frozenset({*(f"{part}.json" for part in _PARTS), "golden.json"})

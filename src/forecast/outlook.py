@@ -18,7 +18,7 @@ from forecast.rollup import Bookings, PeriodInputs, Uncertainty, roll_up
 from forecast.scoring import score_open_deals
 from forecast.tables import CheckReport, Money, Tables
 
-__all__ = ["Outlook", "check_as_of", "history_of", "leads_of", "make_outlook", "period_inputs"]
+__all__ = ["Outlook", "check_as_of", "check_reach", "history_of", "leads_of", "make_outlook", "period_inputs"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,47 @@ def history_of(tables: Tables, bundle: Bundle) -> History:
     return History.from_tables(tables, money)
 
 
+def check_reach(tables: Tables, as_of: pd.Timestamp, *, leads: bool = False) -> None:
+    """Raise as `check_as_of` does (with `leads` as `leads_of` does), before tables are cut at the moment.
+
+    What was cut off can no longer say when the data begin.
+    """
+    if leads:
+        if not len(tables.leads):
+            raise _no_leads()
+        first = tables.leads["created_at"].min()
+        if first >= as_of:
+            raise _no_lead_before(as_of, first)
+        return
+    events = tables.deal_events
+    begins = events.loc[events["field"] == "stage", "recorded_at"].min()
+    if pd.isna(begins) or begins >= as_of:
+        raise _nothing_before(as_of, None if pd.isna(begins) else begins)
+
+
+def _no_leads() -> DataError:
+    return DataError(
+        "there is no lead in this data: its leads table is missing or empty; add one (see docs/tables.md)",
+        code="no_leads",
+    )
+
+
+def _no_lead_before(as_of: pd.Timestamp, first: pd.Timestamp) -> UsageError:
+    return UsageError(
+        f"no lead was known before {as_of.isoformat()} in this data (the first is of "
+        f"{first.isoformat()}); choose a later --as-of",
+        code="as_of_before_data",
+    )
+
+
+def _nothing_before(as_of: pd.Timestamp, first: pd.Timestamp | None) -> UsageError:
+    begins = "it holds no deals" if first is None else f"it begins {first.isoformat()}"
+    return UsageError(
+        f"nothing was recorded before {as_of.isoformat()} in this data ({begins}); choose a later --as-of",
+        code="as_of_before_data",
+    )
+
+
 def leads_of(tables: Tables, deals: History, as_of: pd.Timestamp) -> History:
     """History of a folder's leads; `deals` is that of its deals.
 
@@ -59,17 +100,10 @@ def leads_of(tables: Tables, deals: History, as_of: pd.Timestamp) -> History:
     """
     history = Leads.from_tables(tables, deals).history
     if not len(history):
-        raise DataError(
-            "there is no lead in this data: its leads table is missing or empty; add one (see docs/tables.md)",
-            code="no_leads",
-        )
+        raise _no_leads()
     first = int(history.known_from_us().min())
     if first >= as_of_us(as_of):
-        raise UsageError(
-            f"no lead was known before {as_of.isoformat()} in this data (the first is of "
-            f"{to_timestamp(first).isoformat()}); choose a later --as-of",
-            code="as_of_before_data",
-        )
+        raise _no_lead_before(as_of, to_timestamp(first))
     return history
 
 
@@ -77,11 +111,7 @@ def check_as_of(history: History, as_of: pd.Timestamp) -> None:
     """Raise UsageError if nothing at all was recorded before `as_of`."""
     first = int(history.known_from_us().min(initial=np.iinfo(np.int64).max)) if len(history) else None
     if first is None or first >= as_of_us(as_of):
-        begins = "it holds no deals" if first is None else f"it begins {to_timestamp(first).isoformat()}"
-        raise UsageError(
-            f"nothing was recorded before {as_of.isoformat()} in this data ({begins}); choose a later --as-of",
-            code="as_of_before_data",
-        )
+        raise _nothing_before(as_of, None if first is None else to_timestamp(first))
 
 
 def check_amounts(inputs: PeriodInputs) -> None:

@@ -93,6 +93,7 @@ def test_every_output_is_made_again_to_the_byte_from_data_that_have_grown(
     assert read_receipt(receipt_path(published / name))[0].kind == OUTPUTS[name]
 
 
+@pytest.mark.slow
 def test_neither_the_order_of_rows_nor_the_format_matters(
     published: Path, export: Tables, lead_bundle: Path, tmp_path: Path
 ) -> None:
@@ -118,11 +119,11 @@ def test_what_an_output_does_not_read_may_change(
     )
     report = receipt_path(published / "report.html")
     assert set(told(verify_output(report, Tables(**frames), lead_bundle)).values()) == {True}
+    # From here on the data alone are looked at.
     frames["users"] = frames["users"].assign(team="one")
     scores = receipt_path(published / "scores.csv")
     assert set(told(verify_output(scores, Tables(**frames), lead_bundle)).values()) == {True}
-    found = verify_output(report, Tables(**frames), lead_bundle)
-    assert "users" in text(found, "data")
+    assert "users" in text(verify_output(report, Tables(**frames), None), "data")
 
 
 def test_rows_set_aside_since_do_not_change_the_page(
@@ -143,8 +144,11 @@ def test_a_changed_byte_of_the_output(copy: Path, export: Tables, lead_bundle: P
         content = bytearray((copy / name).read_bytes())
         content[len(content) // 2] ^= 1
         (copy / name).write_bytes(content)
-        checks = verify_output(receipt_path(copy / name), export, lead_bundle)
-        assert told(checks) == dict.fromkeys(ALL, True) | {"output": False}
+        # A page takes seconds to make again, and here nothing depends on it.
+        tables = None if name.endswith(".html") else export
+        checks = verify_output(receipt_path(copy / name), tables, lead_bundle)
+        open_ = dict.fromkeys(("data", "made again"), None if tables is None else True)
+        assert told(checks) == dict.fromkeys(ALL, True) | open_ | {"output": False}
         assert name in text(checks, "output")
 
 
@@ -201,7 +205,7 @@ def test_other_code(
         return code | {"sources": {"forecast": "0" * 64}, "packages": code["packages"] | {"numpy": "9.9"}}
 
     monkeypatch.setattr(receipts.verify, "output_code", changed)
-    checks = verify_output(receipt_path(published / "report.html"), export, lead_bundle)
+    checks = verify_output(receipt_path(published / "scores.csv"), export, lead_bundle)
     # Another code, and still the same bytes: both are told.
     assert told(checks) == dict.fromkeys(ALL, True) | {"code": False}
     assert "sources of forecast" in text(checks, "code")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from forecast.outlook import history_of
 from forecast.periods import Period
 from forecast.scoring import SCORE_COLUMNS, score_open_deals
 from forecast.service.flat import flat_deals, score_table
-from forecast.tables import Tables
+from forecast.tables import Dialect, Tables
 
 AS_OF = pd.Timestamp("2026-01-01", tz="UTC")
 MIDYEAR = pd.Timestamp("2025-06-17 13:45:10.25", tz="UTC")
@@ -144,3 +145,16 @@ def test_scoring_a_table_loads_no_server() -> None:
     ).stdout.split()
     assert "forecast.service.flat" in told
     assert not {"bentoml", "starlette", "mlflow", "training"} & set(told)
+
+
+def test_words_of_the_export_the_bundle_learnt_from_are_understood(bundle: Bundle, few: pd.DataFrame) -> None:
+    """`[stages]` and `[bant]` of the settings: a table may say them as the service may be told them."""
+    said = {"stages": {"rename": {"Angebot": "proposal"}}, "bant": {"words": {"Ja": 1}}}
+    dialect = Dialect.from_toml(said, "my.toml").to_json()
+    spoken = dataclasses.replace(bundle, manifest={**bundle.manifest, "dialect": dialect})
+    bare = few.drop(columns=["events", "activities"])
+    as_of = {"as_of": "2026-01-01"}
+    pd.testing.assert_frame_equal(
+        score_table(spoken, bare.assign(stage="Angebot", budget="Ja"), **as_of),
+        score_table(bundle, bare.assign(stage="proposal", budget=1.0), **as_of),
+    )

@@ -17,6 +17,7 @@ import pytest
 from small_company import COMPANY, write_company
 
 from benchmarks.databases import fill_duckdb, fill_postgresql
+from forecast.cli import cli, run
 from forecast.database_url import DatabaseUrl, parse_source
 from forecast.errors import BusyError, DataError, ForecastError, UnavailableError, UsageError
 from forecast.tables import FolderError, Reading, database, open_tables, read_folder
@@ -145,6 +146,25 @@ def test_optional_tables_may_be_absent(fill: Fill, tmp_path: Path) -> None:
     reading = open_tables(fill(few))
     assert reading.tables.fingerprint == read_folder(few).tables.fingerprint
     assert reading.tables.leads.empty
+
+
+@pytest.mark.slow
+def test_scores_and_their_receipt_are_those_of_the_folder(
+    sample_folder: Path, trained_bundle: Path, fill: Fill, tmp_path: Path
+) -> None:
+    for source, name in ((str(sample_folder), "folder"), (fill(sample_folder), "database")):
+        (tmp_path / name).mkdir()
+        arguments = [
+            "--data",
+            source,
+            "--bundle",
+            str(trained_bundle),
+            "--out",
+            f"{tmp_path}/{name}/scores.csv",
+        ]
+        assert run(cli, ["score", *arguments], "forecast") == 0
+    for file in ("scores.csv", "scores.csv.receipt.json"):
+        assert (tmp_path / "database" / file).read_bytes() == (tmp_path / "folder" / file).read_bytes()
 
 
 # -- rows that are not as they should be -----------------------------------------------------------------------

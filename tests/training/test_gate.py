@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from forecast.bundle import Bundle
 from forecast.errors import DataError, GateError
-from forecast.features.registry import BUILT_IN
+from forecast.features import Decision
+from forecast.features.registry import BUILT_IN, custom_spec
 from forecast.history import History, Landmarks
 from forecast.models import FitSettings, FittedModels, LeadModels, fit_models
 from forecast.models.level import Level
@@ -120,10 +121,26 @@ def test_ranking_that_is_too_good_is_a_leak() -> None:
 
 
 def _nothing_decided() -> FittedModels:
-    class Undecided:
-        decisions = ()
+    return _deciding()
 
-    return Undecided()  # type: ignore[return-value]  # nothing else is asked of it
+
+def _deciding(*decisions: Decision) -> FittedModels:
+    class Deciding:
+        pass
+
+    models = Deciding()
+    models.decisions = decisions  # type: ignore[attr-defined]
+    return models  # type: ignore[return-value]  # nothing else is asked of it
+
+
+def test_a_field_that_leaks_and_is_trusted_does_not_serve_unless_it_is_allowed() -> None:
+    reason = "trusted by the settings, although 90% of closed deals got it by closing"
+    models = _deciding(Decision(custom_spec("contract").name, True, reason))
+    bundle = Bundle("", {}, models, [])
+    found = check_leakage(None, bundle)
+    assert found.verdict == FAILS
+    assert "90% of closed deals got it by closing" in found.sentence
+    assert check_leakage(None, bundle, ("contract",)).verdict == PASSES
 
 
 # On the sample company

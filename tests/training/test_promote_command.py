@@ -80,7 +80,7 @@ def test_a_fresher_bundle_is_promoted_and_an_older_one_is_refused(
 
 
 @pytest.mark.slow
-def test_the_candidate_of_the_registry_is_promoted_on_the_data_it_was_trained_on(
+def test_the_candidate_of_the_registry_is_promoted_and_rolled_back(
     here: Path,
     sample_folder: Path,
     tracking_db: str,
@@ -96,7 +96,7 @@ def test_the_candidate_of_the_registry_is_promoted_on_the_data_it_was_trained_on
     assert "Nothing to promote: no version is called candidate" in capsys.readouterr().out
     new = train(sample_folder, "mine", "--register")
     assert serving() != new
-    assert main(["promote", "--candidate", *settings]) == 0
+    assert main(["promote", "--candidate", "--data", str(sample_folder), *settings]) == 0
     shown = capsys.readouterr().out
     assert f"Promoted: version 2 (bundle {new[:12]}) serves in place of version 1" in shown
     assert serving() == new

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecast.tables import PLAIN, Dialect
@@ -30,6 +30,7 @@ values = st.recursive(
 )
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     st.dictionaries(st.text(min_size=1, max_size=6), st.dictionaries(st.text(max_size=6), values, min_size=1))
 )
@@ -126,9 +127,9 @@ def changed(**keys: Any) -> Settings:
         (changed(ridge_grid=(3.0, 3.0)), None, "fit.ridge_grid names a value twice"),
         (changed(landmark_every_days=40.0), None, "holdout.horizons_days 30 end before the next look"),
         (
-            changed(),
+            changed(windows=4),
             500.0,
-            "3 windows of 90 days (fit.windows, fit.window_days) ask for a history of 630 days",
+            "4 windows of 90 days (fit.windows, fit.window_days) ask for a history of 810 days",
         ),
         (
             replace(

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from forecast.errors import UnavailableError
+from forecast.errors import BundleError, UnavailableError
 from forecast.tables import Tables
 from training.settings import TrackingSettings, read_settings
 from training.tracking import BUNDLE_PATH, Child, Record, bundle_in, data_facts, record, tracking_uri
@@ -153,7 +153,7 @@ def test_a_failure_of_ours_halfway_leaves_no_run_open(
 ) -> None:
     (training.folder / "golden.json").write_text("[]\n", encoding="utf-8")
     begun = int(time.time() * 1000) - 10_000
-    with pytest.raises(UnavailableError, match=r"golden\.json is damaged"):
+    with pytest.raises(BundleError, match=r"golden\.json is damaged"):
         record(training, settings_for(tracking_db), register=True)
     client = client_of(tracking_db)
     experiment = client.get_experiment_by_name("forecast").experiment_id

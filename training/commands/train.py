@@ -147,7 +147,7 @@ def command(
                 markup=False,
             )
         if track:
-            named = data_facts(tables, data.resolve().name if isinstance(data, Path) else str(data))
+            named = data_facts(tables, _name_of(data))
             run = record_of(training, evidence, facts, named, settings, started=started)
             _record(says, run, settings.tracking, register=register)
 
@@ -158,6 +158,12 @@ def _set_aside(report: CheckReport, data: DataSource) -> list[str]:
     rows = "1 bad row was" if bad == 1 else f"{bad:,} bad rows were"
     aside = [f"{rows} set aside; `forecast check {data}` shows them"] if bad else []
     return [*aside, *report.warnings]
+
+
+def _name_of(data: DataSource) -> str:
+    """What a data set is called where strangers read: the last part of its place, never the way to it."""
+    name = data.resolve().name if isinstance(data, Path) else str(data).rstrip("/").rpartition("/")[2]
+    return name or "data"
 
 
 def _record(says: Console, run: Record, settings: TrackingSettings, *, register: bool) -> None:

@@ -88,7 +88,7 @@ def command(
 
     from forecast.errors import DataError
     from forecast.history import History
-    from forecast.tables import Money, open_tables, write_bytes
+    from forecast.tables import Money, known_before, open_tables, write_bytes
     from training.holdout import choose_holdout
     from training.lock import exclusive
     from training.tuning.result import show, tuned_text
@@ -112,8 +112,8 @@ def command(
     with exclusive(folder), bar:
         task = bar.add_task(f"reading {data}", total=1.0, left="")
         reading = open_tables(data, dialect=settings.dialect)
-        tables = reading.tables
-        moment = tables.default_as_of if as_of is None else as_of
+        moment = reading.tables.default_as_of if as_of is None else as_of
+        tables = known_before(reading.tables, moment)  # the same search while the data grow
         history = History.from_tables(tables, Money.from_tables(tables, settings.fit.reporting_currency))
         holdout, note = choose_holdout(history, moment, settings.holdout)
         if holdout is None:

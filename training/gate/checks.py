@@ -21,6 +21,7 @@ from forecast.bundle import Bundle
 from forecast.errors import DataError
 from forecast.evaluation import metrics
 from forecast.evaluation.baselines import booked_amount
+from forecast.features.registry import custom_spec
 from forecast.history import DatedRecords, History, Landmarks
 from forecast.models import FittedModels, fit_models
 from forecast.outlook import history_of, make_outlook
@@ -60,6 +61,8 @@ _SAME: Final = 1e-12
 # A forecast is never as sure as this on the looks of a deal; a 0 or 1 would make any score infinite.
 _SUREST: Final = 1e-6
 _LEAK_AUC: Final = 0.95
+# How a decision says that the audit found a leak which the settings overrule.
+_LEAKS: Final = "trusted by the settings, although"
 _LATENCY_REPEATS: Final = 15
 # Slower is no matter below this: one deal over HTTP is to take 5 ms.
 _LATENCY_FINE_MS: Final = 25.0
@@ -310,10 +313,21 @@ def check_latency(
     return Check("latency", PASSES, f"{text}.", figures)
 
 
-def check_leakage(looks: Looks | None, candidate: Bundle) -> Check:
-    """Signs of a field that knows the outcome: what is known of open deals ranks them only so well."""
-    trusted = [one.feature for one in candidate.models.decisions if one.used and "trusted" in one.reason]
-    told = f" Trusted by the settings: {', '.join(trusted)}." if trusted else ""
+def check_leakage(looks: Looks | None, candidate: Bundle, allow: tuple[str, ...] = ()) -> Check:
+    """Signs of a field that knows the outcome: one the audit found, or a ranking too good for open deals.
+
+    allow : fields that leak, are trusted by the settings of the candidate, and may serve nevertheless
+    """
+    trusted = {
+        one.feature: one.reason for one in candidate.models.decisions if one.used and _LEAKS in one.reason
+    }
+    allowed = {*allow, *(custom_spec(name).name for name in allow)}
+    for feature, reason in trusted.items():
+        if feature not in allowed:
+            return Check(
+                "leakage", FAILS, f"{feature} is {reason}. If you know better, name it in [audit] allow.", {}
+            )
+    told = f" Allowed by the settings: {', '.join(trusted)}." if trusted else ""
     found: list[float] = []
     if looks is not None:
         for at in range(len(looks.horizons_days)):

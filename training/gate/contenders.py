@@ -16,6 +16,7 @@ from typing import Any
 
 from forecast.bundle import Bundle
 from forecast.errors import GateError
+from forecast.features import LeakRules
 from forecast.history import History, StageMap
 from forecast.models import FitSettings, FittedModels, fit_models
 from forecast.periods import as_of_us
@@ -44,13 +45,20 @@ class Contender:
 
 def settings_of(bundle: Bundle) -> FitSettings:
     """The settings a bundle was fitted with; a key that it does not have keeps its default."""
-    known = {one.name for one in fields(FitSettings)}
-    stored: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in bundle.models.settings.items()
-        if key in known
-    }
+    stored = _known(FitSettings, bundle.models.settings)
+    if "leak_rules" in stored:
+        stored["leak_rules"] = LeakRules(**_known(LeakRules, stored["leak_rules"]))
     return FitSettings(**stored)
+
+
+def _known(cls: type, stored: dict[str, Any]) -> dict[str, Any]:
+    """Of stored values those that this version knows, lists as tuples."""
+    names = {one.name for one in fields(cls)}
+    return {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in stored.items()
+        if key in names
+    }
 
 
 def check_comparable(champion: Bundle, candidate: Bundle) -> None:

@@ -113,7 +113,7 @@ def judge(
         Check("golden", PASSES, "Whole, and its golden scores are reproduced.", {}),
         check_laws(tables, history, candidate, champion, moment),
         check_latency(history, candidate, champion, moment, settings.gate),
-        check_leakage(looks, candidate),
+        check_leakage(looks, candidate, settings.audit.allow),
         _fresher(champion, candidate, settings),
     ]
     say("done", 1.0)

@@ -29,8 +29,9 @@ def connect(uri: str, settings: TrackingSettings) -> Any:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", str(settings.retries))
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(settings.timeout_seconds))
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-    # It would also copy a project's uv files into every model, and draw bars over ours.
+    # It would also copy a project's uv files into every model, print addresses among results, and draw bars.
     os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     from mlflow import MlflowClient
 

@@ -182,11 +182,11 @@ class Registry:
             try:
                 self.client.create_model_version(
                     self.log,
-                    source=version.source,
+                    # By number, which every store can follow: a server refuses places it cannot trace.
+                    source=f"models:/{self.model}/{version.version}",
                     run_id=version.run_id or None,
                     tags=tags,
                     description=f"{entry.action}: {entry.bundle_id[:12]}. {' '.join(reasons)}"[:_MOST_TEXT],
-                    model_id=getattr(version, "model_id", None) or None,
                 )
             except Exception:
                 if entry.token not in {one.token for one in self._entries()}:

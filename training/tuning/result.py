@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
@@ -13,11 +14,14 @@ from training.holdout import Holdout
 from training.settings import Settings
 from training.settings_page import shown
 from training.settings_text import as_toml
+from training.tuning.folds import Fold
 from training.tuning.study import Found, Gain
 
 __all__ = ["changed_keys", "show", "tuned_text"]
 
 Confirmed = tuple[float, float, Gain]
+
+_MOSTLY: Final = 0.6  # folds of a long history share half
 
 
 def changed_keys(before: FitSettings, after: FitSettings) -> dict[str, tuple[Any, Any]]:
@@ -83,6 +87,12 @@ def show(
         f"{found.finished} trials finished, {found.given_up} of them given up early as clearly worse; "
         "run the command again to go on."
     )
+    if _overlap(found.folds) > _MOSTLY:
+        console.print(
+            "There is little history before the held-out period: the folds share most of their days and are "
+            "nearly one, so the gain is less sure than its standard error says.",
+            style="yellow",
+        )
     changed = changed_keys(settings.fit, found.settings)
     for key, (old, new) in changed.items():
         console.print(f"  fit.{key}: {shown(old)} -> {shown(new)}", markup=False)
@@ -90,8 +100,12 @@ def show(
         console.print(
             f"Better by more than two standard errors: written to {out}", style="bold", markup=False
         )
-        if not confirmed[2].value > 0.0:
-            console.print("The held-out period does not bear it out: think twice.", style="yellow")
+        if not confirmed[2].is_clear:
+            console.print(
+                f"The held-out period does not bear it out ({_points(confirmed[2])} points): rather stay with "
+                "what was.",
+                style="yellow",
+            )
         return
     if not changed:
         console.print("The defaults stand: nothing tried was better.", style="bold")
@@ -103,6 +117,12 @@ def show(
         )
     if out.exists():
         console.print(f"{out} is from an earlier run and was left as it is.", style="yellow", markup=False)
+
+
+def _overlap(folds: tuple[Fold, ...]) -> float:
+    """Largest share of a fold's days that the one before it has, too; folds are the newest first."""
+    shares = [(old.end - new.origin) / (new.end - new.origin) for new, old in pairwise(folds)]
+    return max(shares, default=0.0)
 
 
 def _points(gain: Gain) -> str:

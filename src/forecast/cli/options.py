@@ -15,6 +15,7 @@ from forecast.bundle import Bundle, load_bundle
 from forecast.database_url import DataSource
 from forecast.errors import OutputError
 from forecast.language import LOCALES
+from forecast.outlook import check_reach
 from forecast.periods import Period, parse_as_of
 from forecast.receipts import read_as_of
 from forecast.tables import Reading, open_tables
@@ -125,6 +126,7 @@ def open_inputs(
     reading = open_tables(data, dialect=loaded.dialect)
     moment = reading.tables.default_as_of if asked is None else asked
     note(reading, loaded, moment)
+    check_reach(reading.tables, moment, leads=kind == "lead_scores")
     known = read_as_of(reading.tables, kind, moment, span)
     return Reading(known, reading.report), loaded, moment, span
 

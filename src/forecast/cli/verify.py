@@ -50,7 +50,7 @@ def command(path: Path, data: DataSource | None, bundle: Path | None, json_file:
     """
     from forecast.bundle import resolve_bundle
     from forecast.errors import UsageError
-    from forecast.receipts import receipt_path, verify_bundle, verify_output
+    from forecast.receipts import read_receipt, receipt_path, verify_bundle, verify_output
     from forecast.tables import open_tables
 
     is_bundle = resolve_bundle(path).is_dir() if path.name == "current" else path.is_dir()
@@ -58,19 +58,18 @@ def command(path: Path, data: DataSource | None, bundle: Path | None, json_file:
         raise UsageError(f"{path} is a bundle itself; leave out --bundle", code="bad_option")
     tables = None
     if data is not None:
-        tables = open_tables(data, dialect=_dialect_of(path if is_bundle else bundle)).tables
+        dialect = _dialect_of(path) if is_bundle else read_receipt(receipt_path(path))[0].dialect
+        tables = open_tables(data, dialect=dialect).tables
     checks = verify_bundle(path, tables) if is_bundle else verify_output(receipt_path(path), tables, bundle)
     return tell(checks, json_file)
 
 
-def _dialect_of(bundle: Path | None) -> Dialect:
+def _dialect_of(bundle: Path) -> Dialect:
     """How the bundle reads an export in its own words; one that cannot be loaded is told of by the checks."""
     from forecast.bundle import load_bundle
     from forecast.errors import BundleError
     from forecast.tables import PLAIN
 
-    if bundle is None:
-        return PLAIN
     try:
         return load_bundle(bundle).dialect
     except BundleError:

@@ -15,6 +15,7 @@ from forecast.models.ladder import Outcome, OwnRung, Rows, fit_outcome
 from forecast.models.leads import LeadModels, fit_leads
 from forecast.models.level import Level
 from forecast.models.linear import LinearHazard, fit_linear
+from forecast.models.recipe import Recipe
 from forecast.models.season import Season, fit_season
 from forecast.models.settings import FitSettings
 from forecast.models.shock import Shock
@@ -40,6 +41,7 @@ __all__ = [
     "Outcome",
     "OutcomeModel",
     "OwnRung",
+    "Recipe",
     "Rows",
     "Rung",
     "Season",

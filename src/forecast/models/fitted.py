@@ -19,6 +19,7 @@ from forecast.models.hazard import CAUSES, OutcomeModel
 from forecast.models.incidence import HORIZON_CAP_DAYS, Cells
 from forecast.models.level import Level
 from forecast.models.linear import LinearHazard
+from forecast.models.recipe import Recipe
 from forecast.models.season import Season
 from forecast.models.shock import Shock
 from forecast.tables import Money
@@ -106,6 +107,7 @@ class FittedModels:
     ladder: tuple[Rung, ...]
     counts: dict[str, int]
     settings: dict[str, Any]
+    recipe: Recipe
 
     def features(
         self, history: History, deal: Ints, at_us: Ints, records: TrackRecords | None = None
@@ -197,6 +199,7 @@ class FittedModels:
                 "ladder": [asdict(rung) for rung in self.ladder],
                 "counts": self.counts,
                 "settings": self.settings,
+                "recipe": self.recipe.to_json(),
             },
         }
 
@@ -226,4 +229,5 @@ class FittedModels:
             ladder=tuple(Rung.from_json(row) for row in model["ladder"]),
             counts={key: int(n) for key, n in model["counts"].items()},
             settings=dict(model["settings"]),
+            recipe=Recipe.from_json(model["recipe"]),
         )

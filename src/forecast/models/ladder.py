@@ -36,6 +36,7 @@ from forecast.models.fitted import Rung
 from forecast.models.hazard import CAUSES, OutcomeModel, Survival, outcome_log_score
 from forecast.models.linear import LinearHazard, choose_knots, fit_linear
 from forecast.models.origins import censored_at
+from forecast.models.recipe import Recipe
 from forecast.models.season import Season
 from forecast.models.season_fit import season_given_deals
 from forecast.models.settings import FitSettings
@@ -137,12 +138,14 @@ class Outcome:
     model : the outcome model
     seasons, clock : what belongs to it: the season given the deals, and the deals' own clock
     ladder : the rungs as they were judged, simplest first
+    recipe : what was chosen, to fit the same kind of model again
     """
 
     model: OutcomeModel
     seasons: tuple[Season, Season]
     clock: DealClock
     ladder: tuple[Rung, ...]
+    recipe: Recipe
 
 
 @dataclass(frozen=True)
@@ -261,11 +264,13 @@ def fit_outcome(
     *,
     causes: tuple[int, ...] = (WON, LOST),
     own: tuple[OwnRung, ...] = (),
+    recipe: Recipe | None = None,
     tell: Tell | None = None,
 ) -> Outcome:
     """Climb the ladder and fit what it chose to all landmarks.
 
     own : more rungs to compare, in this order
+    recipe : what an earlier climb chose; nothing is compared then, only fitted
     landmarks, features : n rows, cut off at `until_us`
     use : names of the features the field policy lets in
     causes : outcomes that must have been seen before anything but cells is tried
@@ -279,34 +284,33 @@ def fit_outcome(
         )
         cells = _cells(rows, seasons, stages)
         refused = (Rung("aalen-johansen", None, True, reason), Rung("linear", None, False, reason))
-        return Outcome(cells, seasons, DealClock.flat(), refused)
+        return Outcome(cells, seasons, DealClock.flat(), refused, _cells_only(settings))
 
     if settings.use_season:
         seasons = _given_deals(rows, use, seasons, settings)
-    say("comparing models on later windows", 0.15)
-    windows = _windows(rows, use, seasons, until_us, settings, causes)
-    choice = _choose(windows, use, stages, seasons, settings, own, say)
-    if choice.rung == "aalen-johansen":
-        return Outcome(_cells(rows, seasons, stages), seasons, DealClock.flat(), choice.ladder)
-    say(f"fitting the {choice.rung} model", 0.6)
+    if recipe is None:
+        say("comparing models on later windows", 0.15)
+        windows = _windows(rows, use, seasons, until_us, settings, causes)
+        recipe, ladder = _choose(windows, use, stages, seasons, settings, own, say)
+    else:
+        ladder = (Rung(recipe.rung, None, True, "chosen by an earlier fit; nothing was compared"),)
+    if recipe.rung == StageCells.name:
+        return Outcome(_cells(rows, seasons, stages), seasons, DealClock.flat(), ladder, recipe)
+    say(f"fitting the {recipe.rung} model", 0.6)
     # Beyond so many rows the linear stage gains nothing; trees do.
     base = _Base.of(rows.sample(_FINAL_LINEAR_ROWS, settings.seed), use, seasons)
-    clock = _Base.of(rows.sample(_CLOCK_ROWS, settings.seed), use, seasons).clock(choice.clock, choice.ridge)
+    clock = _Base.of(rows.sample(_CLOCK_ROWS, settings.seed), use, seasons).clock(recipe.clock, recipe.ridge)
     for rung in own:
-        if rung.name == choice.rung:
-            return Outcome(
-                rung.fit(rows, _paced(rows, seasons, clock, base.bins), base.bins),
-                seasons,
-                clock,
-                choice.ladder,
-            )
-    linear = base.linear(choice.ridge, clock)
-    if choice.rung == "linear":
-        return Outcome(linear, seasons, clock, choice.ladder)
+        if rung.name == recipe.rung:
+            own_model = rung.fit(rows, _paced(rows, seasons, clock, base.bins), base.bins)
+            return Outcome(own_model, seasons, clock, ladder, recipe)
+    linear = base.linear(recipe.ridge, clock)
+    if recipe.rung == LinearHazard.name:
+        return Outcome(linear, seasons, clock, ladder, recipe)
     say("growing trees", 0.7)
     paced = _paced(rows, seasons, clock, base.bins)
-    boosted = fit_boosted(linear, features, paced, rounds=choice.rounds, seed=settings.seed)
-    return Outcome(boosted, seasons, clock, choice.ladder)
+    boosted = fit_boosted(linear, features, paced, rounds=recipe.rounds, seed=settings.seed)
+    return Outcome(boosted, seasons, clock, ladder, recipe)
 
 
 def _paced(rows: Rows, seasons: tuple[Season, Season], clock: DealClock, bins: Bins) -> Survival:
@@ -365,13 +369,8 @@ def _windows(
     return found
 
 
-@dataclass(frozen=True)
-class _Choice:
-    rung: str
-    ridge: float
-    clock: str
-    rounds: tuple[int, int]
-    ladder: tuple[Rung, ...]
+def _cells_only(settings: FitSettings) -> Recipe:
+    return Recipe(StageCells.name, max(settings.ridge_grid), "", (0, 0))
 
 
 def _choose(
@@ -382,12 +381,12 @@ def _choose(
     settings: FitSettings,
     own: tuple[OwnRung, ...],
     say: Tell,
-) -> _Choice:
-    """Ridge, clock, number of trees and rung, by all windows together."""
+) -> tuple[Recipe, tuple[Rung, ...]]:
+    """Ridge, clock, number of trees and rung, by all windows together; and the rungs as they were judged."""
     if not windows:
         reason = "no window with enough closed deals before it: nothing can be compared"
         ladder = (Rung("aalen-johansen", None, True, reason), Rung("linear", None, False, reason))
-        return _Choice("aalen-johansen", max(settings.ridge_grid), "", (0, 0), ladder)
+        return _cells_only(settings), ladder
     cells = [w.score(_on_bins(_cells(w.base.rows, seasons, stages), w.late.features)) for w in windows]
     flat = [DealClock.flat()] * len(windows)
     linear: dict[float, list[Floats]] = {}
@@ -430,7 +429,7 @@ def _choose(
         reason = f"gains {gain} over the best rung below"
         rungs.append(Rung(rung.name, _mean(scores), rises, reason, _by_window(scores)))
     chosen = next(rung.name for rung in rungs if rung.chosen)
-    return _Choice(chosen, ridge, clock, rounds, tuple(rungs))
+    return Recipe(chosen, ridge, clock, rounds), tuple(rungs)
 
 
 def _own_score(window: _Window, rung: OwnRung, clock: str, ridge: float) -> Floats:

@@ -21,7 +21,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from forecast.errors import DataError
+from forecast.errors import DataError, UsageError
+from forecast.tables import Dialect
+from forecast.tables.dialect import SECTIONS
 
 __all__ = ["FORMAT", "Receipt", "read_receipt", "receipt_path"]
 
@@ -46,6 +48,18 @@ class Receipt:
     def id(self) -> str:
         """SHA-256 of the content."""
         return hashlib.sha256(_encoded(asdict(self))).hexdigest()
+
+    @property
+    def dialect(self) -> Dialect:
+        """In which words the data were read. Raises DataError if the receipt was changed there."""
+        try:
+            settings = self.bundle["settings"]
+            return Dialect.from_json({name: settings[name] for name in SECTIONS if name in settings})
+        except (KeyError, TypeError, UsageError) as error:
+            raise DataError(
+                f"the receipt does not say how the data were read ({error}); it was changed",
+                code="bad_receipt",
+            ) from error
 
     def encode(self) -> bytes:
         """The receipt as the bytes of its file."""

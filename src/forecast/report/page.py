@@ -19,7 +19,7 @@ from forecast.report.facts.plain import Fact
 from forecast.report.phrases import Phrases
 from forecast.report.words import Words
 
-__all__ = ["render"]
+__all__ = ["both", "environment", "render"]
 
 # Widths in pixels: the whole page, half of it, and a telephone's.
 _WIDE, _HALF, _NARROW = 1056, 500, 340
@@ -37,7 +37,7 @@ def render(facts: Fact) -> str:
     with debug_mode(False):
         pictures = _charts(facts, words, phrases)
     page: str = (
-        _environment()
+        environment()
         .get_template("report.html")
         .render(
             facts=facts,
@@ -55,7 +55,8 @@ def render(facts: Fact) -> str:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Templates of this package; every value is escaped, a missing one is an error."""
     return Environment(
         loader=PackageLoader("forecast.report"),
         autoescape=True,  # jinja2 leaves it off; deal names come from strangers
@@ -84,9 +85,9 @@ def _charts(facts: Fact, words: Words, phrases: Phrases) -> dict[str, Any]:
         None,
     )  # fmt: skip
     found: dict[str, Any] = {
-        "composition": _both(lambda width: charts.composition(facts, words, width=width), _WIDE),
-        "funnels": [_both(partial(_funnel, funnel, words)) for funnel in facts["funnel"]["funnels"]],
-        "baselines": _both(lambda width: charts.baselines(facts, words, width=width)),
+        "composition": both(lambda width: charts.composition(facts, words, width=width), _WIDE),
+        "funnels": [both(partial(_funnel, funnel, words)) for funnel in facts["funnel"]["funnels"]],
+        "baselines": both(lambda width: charts.baselines(facts, words, width=width)),
         "attainment": None,
         "bridge": None,
         "stages": None,
@@ -94,17 +95,15 @@ def _charts(facts: Fact, words: Words, phrases: Phrases) -> dict[str, Any]:
     }
     if group:
         names = [phrases.entity(line) for line in group["lines"]]
-        found["attainment"] = _both(lambda width: charts.attainment(group, names, words, width=width), _WIDE)
+        found["attainment"] = both(lambda width: charts.attainment(group, names, words, width=width), _WIDE)
         found["attainment_level"] = group["level"]
         found["attainment_relative"] = charts.relative(group)
     if change:
         expected = facts["company"]["expected"]
-        found["bridge"] = _both(lambda width: charts.bridge(change, expected, words, width=width))
+        found["bridge"] = both(lambda width: charts.bridge(change, expected, words, width=width))
     if facts["deals"]["open"]:
-        found["stages"] = _both(lambda width: charts.stages(pipeline, stage_names, words, width=width))
-        found["win_curves"] = _both(
-            lambda width: charts.win_curves(pipeline, stage_names, words, width=width)
-        )
+        found["stages"] = both(lambda width: charts.stages(pipeline, stage_names, words, width=width))
+        found["win_curves"] = both(lambda width: charts.win_curves(pipeline, stage_names, words, width=width))
     return found
 
 
@@ -112,7 +111,7 @@ def _funnel(funnel: Fact, words: Words, width: int) -> Markup:
     return charts.funnel(funnel, words, width=width)
 
 
-def _both(drawn: Callable[[int], Markup | None], width: int = _HALF) -> Markup | None:
+def both(drawn: Callable[[int], Markup | None], width: int = _HALF) -> Markup | None:
     """A picture at its full width and for a narrow screen; the style sheet shows one of them."""
     wide, narrow = drawn(width), drawn(_NARROW)
     if wide is None or narrow is None:

@@ -9,16 +9,16 @@ from forecast.language import Formats, Texts, load_texts
 __all__ = ["Words", "load_words"]
 
 
-def load_words(locale: str) -> dict[str, str]:
-    """All texts of a language by dotted key, e.g. `head.expected`."""
-    return load_texts("forecast.report", "words", locale)
+def load_words(locale: str, folder: str = "words") -> dict[str, str]:
+    """All texts of a language by dotted key, e.g. `head.expected`; another page has another folder."""
+    return load_texts("forecast.report", folder, locale)
 
 
 class Words(Texts):
     """The report's texts in one language; `**strong**` parts are marked up on a page and plain elsewhere."""
 
-    def __init__(self, formats: Formats) -> None:
-        super().__init__(load_words(formats.locale), formats)
+    def __init__(self, formats: Formats, folder: str = "words") -> None:
+        super().__init__(load_words(formats.locale, folder), formats)
 
     def __call__(self, key: str, **values: object) -> str:
         """A plain text; whoever shows it escapes it."""

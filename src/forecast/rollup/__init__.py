@@ -7,6 +7,7 @@ quotas ──► one amount per entity, converted ────────┘
 
 from forecast.rollup.bookings import Bookings, roll_up
 from forecast.rollup.deciding import decide, sway_of
+from forecast.rollup.hierarchy import LEVELS, Hierarchy
 from forecast.rollup.inputs import PeriodInputs, Uncertainty
 
-__all__ = ["Bookings", "PeriodInputs", "Uncertainty", "decide", "roll_up", "sway_of"]
+__all__ = ["LEVELS", "Bookings", "Hierarchy", "PeriodInputs", "Uncertainty", "decide", "roll_up", "sway_of"]

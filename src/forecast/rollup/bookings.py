@@ -52,6 +52,7 @@ BOOKINGS_COLUMNS: Final = (
     "pipeline_open_amount",
     "coverage_needed",
 )
+_QUANTILES: Final = {"p025": 0.025, "p10": 0.1, "p50": 0.5, "p90": 0.9, "p975": 0.975}
 # coverage_needed: the pipeline with which the quota is reached this often.
 _COVERED: Final = 0.8
 # Entities of a level are summed up in blocks of this many scenario cells.
@@ -67,6 +68,7 @@ class Bookings:
     table         : one row per entity, columns BOOKINGS_COLUMNS; levels company, region, team, user in that
                     order. quota, attainment_probability, gap and coverage_needed are NaN without a quota.
     company_draws : (S,) total bookings of the company per scenario, increasing.
+    tails         : the rows of the table again with level, entity, p025 and p975, the ends of the 95 % range.
     deciding      : the open deals by their effect on the company's quota, see `decide`.
     parts         : for every entity with a quota the deals that sway it most: period, as_of and the columns of
                     `decide_parts`; empty unless asked for.
@@ -75,6 +77,7 @@ class Bookings:
 
     table: pd.DataFrame
     company_draws: Floats
+    tails: pd.DataFrame
     deciding: pd.DataFrame
     parts: pd.DataFrame
     unconverted: int
@@ -132,10 +135,7 @@ def roll_up(
     table["gap"] = table["quota"] - table["expected"]
     # Managers and technical users often have no team; `unassigned` is worth a row only with something in it.
     filled = table[[*means, "quota"]].fillna(0.0).any(axis=1) | (table["entity"] != UNASSIGNED)
-    table = table.loc[filled, list(BOOKINGS_COLUMNS)].astype(
-        dict.fromkeys(("period", "level", "entity"), "str")
-    )
-    table = table.reset_index(drop=True)
+    table = table[filled].astype(dict.fromkeys(("period", "level", "entity"), "str")).reset_index(drop=True)
 
     stakes = Stakes.of(lines.open, win_rates(lines.open["won_in_period"].to_numpy(), drawn.factors))
     company_draws = np.sort(means["booked"].sum() + drawn.open.sum(axis=0) + drawn.arrivals.sum(axis=0))
@@ -144,8 +144,9 @@ def roll_up(
     if deciding:
         parts = decide_parts(lines.open, stakes, hierarchy, quota, attainment, drawn, deciding)
     return Bookings(
-        table,
+        table[list(BOOKINGS_COLUMNS)],
         company_draws,
+        table[["level", "entity", "p025", "p975"]],
         decide(company_draws, lines.open, target)
         if np.isnan(target)
         else decide_company(lines.open, stakes, drawn, target),
@@ -203,11 +204,11 @@ def _draws(
 
 
 def _ranges(table: pd.DataFrame, parents: Ints, open_draws: Floats, arrival_draws: Floats) -> pd.DataFrame:
-    """p10, p50, p90, attainment_probability and coverage_needed of each entity of one level."""
+    """Quantiles, attainment_probability and coverage_needed of each entity of one level."""
     scenarios = open_draws.shape[1]
     members = np.argsort(parents, kind="stable")
     starts = np.searchsorted(parents[members], np.arange(len(table) + 1))
-    found = {name: np.full(len(table), np.nan) for name in ("p10", "p50", "p90", "attainment", "coverage")}
+    found = {name: np.full(len(table), np.nan) for name in (*_QUANTILES, "attainment", "coverage")}
     step = max(1, _BLOCK // scenarios)
     for first in range(0, len(table), step):
         block = slice(first, min(first + step, len(table)))
@@ -216,8 +217,10 @@ def _ranges(table: pd.DataFrame, parents: Ints, open_draws: Floats, arrival_draw
         arrival_sum = _sum_members(arrival_draws, members, bounds)
         booked, quota = rows["booked"].to_numpy(), rows["quota"].to_numpy()
         total = booked[:, None] + open_sum + arrival_sum
-        quantiles = np.quantile(total, (0.1, 0.5, 0.9), axis=1)
-        found["p10"][block], found["p50"][block], found["p90"][block] = quantiles
+        for name, quantile in zip(
+            _QUANTILES, np.quantile(total, tuple(_QUANTILES.values()), axis=1), strict=True
+        ):
+            found[name][block] = quantile
         chance = reaches(total, quota[:, None]).mean(axis=1)
         chance = np.where(reaches(booked, quota), 1.0, chance)
         found["attainment"][block] = np.where(np.isnan(quota), np.nan, chance)
@@ -250,7 +253,7 @@ def _exactly(
             continue  # a credit note: the lattice begins at 0
         coming = lines.arrivals[arrival_entity == entity]
         total = exact_total(mine, lines.shapes, coming, inputs.uncertainty)
-        exact.loc[entity, ["p10", "p50", "p90"]] = booked[entity] + total.quantiles((0.1, 0.5, 0.9))
+        exact.loc[entity, list(_QUANTILES)] = booked[entity] + total.quantiles(tuple(_QUANTILES.values()))
         exact.loc[entity, "attainment_probability"] = total.at_least(quota[entity] - booked[entity])
     return exact
 

@@ -60,7 +60,7 @@ def score_table(
     else. Raises DataError naming the row, from 0, and the column that is wrong.
     """
     models = bundle.models
-    known = Catalogue.of(models.stages.to_json(), models.money.currencies)
+    known = Catalogue.of(models.stages.to_json(), models.money.currencies, bundle.dialect)
     names = [str(name) for name in table.columns]
     if len(set(names)) < len(names):
         raise DataError("the table of deals has a column twice", code="bad_table")

@@ -18,7 +18,7 @@ import pandas as pd
 from forecast.arrays import Floats, Ints
 from forecast.periods import DAY_US
 
-__all__ = ["NEVER_US", "Calendar", "Clock", "make_calendar", "quarter_of"]
+__all__ = ["NEVER_US", "Calendar", "Clock", "Shift", "make_calendar", "quarter_of"]
 
 
 NEVER_US: Final = np.int64(2**62)
@@ -75,6 +75,22 @@ class Clock:
         return np.where(reached, (self.first_day + day) * DAY_US + within_us, NEVER_US)
 
 
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """From a midnight on, what happens happens at another rate.
+
+    win : factor on the rate of winning; pace : factor on that of moving through the stages
+    """
+
+    at: pd.Timestamp
+    win: float = 1.0
+    pace: float = 1.0
+
+    def factors(self, days: pd.DatetimeIndex, factor: float) -> Floats:
+        """(days,) the factor from `at` on, 1 before it."""
+        return np.where(days >= self.at.tz_localize(None), factor, 1.0)
+
+
 @dataclass(frozen=True)
 class Calendar:
     """The clocks of one company.
@@ -105,7 +121,12 @@ def quarter_of(days: pd.DatetimeIndex) -> Ints:
 
 
 def make_calendar(
-    days: pd.DatetimeIndex, *, drift_per_year: float, win_shock: Floats, lose_shock: Floats
+    days: pd.DatetimeIndex,
+    *,
+    drift_per_year: float,
+    win_shock: Floats,
+    lose_shock: Floats,
+    shift: Shift | None = None,
 ) -> Calendar:
     """Clocks over consecutive midnights `days`; shocks are (days,) multipliers with mean one.
 
@@ -133,9 +154,12 @@ def make_calendar(
         typical = weight[: 4 * 365 + 1]
         return weight / float(typical.mean())
 
+    progress, win = per_day(working), per_day(working * closing) * np.exp(drift_per_year * years)
+    if shift is not None:
+        progress, win = progress * shift.factors(days, shift.pace), win * shift.factors(days, shift.win)
     return Calendar(
-        progress=Clock.of(first_day, per_day(working)),
-        win=Clock.of(first_day, per_day(working * closing) * np.exp(drift_per_year * years) * win_shock),
+        progress=Clock.of(first_day, progress),
+        win=Clock.of(first_day, win * win_shock),
         lose=Clock.of(first_day, per_day(working) * lose_shock),
         clean=Clock.of(first_day, np.where(to_month_end == 0, 1.0, 0.0), batch=True),
         touch=Clock.of(first_day, per_day(working)),

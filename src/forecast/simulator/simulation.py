@@ -15,7 +15,7 @@ from forecast.errors import UsageError
 from forecast.periods import DAY_US, Period, as_of_us, parse_as_of, to_timestamp
 from forecast.simulator import process, writing
 from forecast.simulator.assembly import as_dates, as_texts, assemble, make_log
-from forecast.simulator.calendar import Calendar, make_calendar, quarter_of
+from forecast.simulator.calendar import Calendar, Shift, make_calendar, quarter_of
 from forecast.simulator.cohort import Cohort, Customers, effects, follow_on, make_customers, new_business
 from forecast.simulator.company import Company, make_company, make_rates, rate_at
 from forecast.simulator.evidence import Points
@@ -235,11 +235,13 @@ def simulate(
     start: str | pd.Timestamp = "2022-01-01",
     until: str | pd.Timestamp = "2026-01-01",
     drift_per_year: float = 0.0,
+    shift: Shift | None = None,
     leaks: Sequence[str] = (),
 ) -> Simulation:
     """Invent a company with exactly `deals` deals created in [start, until), follow-on deals included.
 
     drift_per_year : added to the log rate of winning with each year since `start`.
+    shift : rates that change on one day, e.g. to see how soon a monitor notices.
     leaks : names of `simulator.leaks` to plant (LEAKS, and LOOKALIKES that leak nothing); the truth does not
         know of them
 
@@ -258,7 +260,7 @@ def simulate(
     # One stream of random numbers for each part: changing one leaves the others as they were.
     rng = [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(13)]
 
-    calendar, expected = _calendars(begin, end, drift_per_year, rng[0])
+    calendar, expected = _calendars(begin, end, drift_per_year, shift, rng[0])
     company = make_company(deals, start_us, end_us, rng[1])
     rates = make_rates(begin, end, rng[2])
     customers = make_customers(max(1, deals), rng[3])
@@ -311,7 +313,7 @@ def simulate(
 
 
 def _calendars(
-    begin: pd.Timestamp, end: pd.Timestamp, drift: float, rng: np.random.Generator
+    begin: pd.Timestamp, end: pd.Timestamp, drift: float, shift: Shift | None, rng: np.random.Generator
 ) -> tuple[Calendar, Calendar]:
     """The calendar with the shocks that came, and the one with every shock at its mean."""
     days = pd.date_range(
@@ -326,7 +328,9 @@ def _calendars(
         return of_day
 
     win_shock, lose_shock = shock(process.WIN_SHOCK_SD), shock(process.LOSE_SHOCK_SD)
-    calendar = make_calendar(days, drift_per_year=drift, win_shock=win_shock, lose_shock=lose_shock)
+    calendar = make_calendar(
+        days, drift_per_year=drift, win_shock=win_shock, lose_shock=lose_shock, shift=shift
+    )
     return calendar, calendar.without_shocks(win_shock, lose_shock)
 
 

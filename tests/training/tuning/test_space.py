@@ -30,7 +30,8 @@ def test_at_their_defaults_knobs_change_nothing() -> None:
 def test_any_position_is_a_setting_a_training_takes(tmp_path_factory: Any, chosen: dict[str, Any]) -> None:
     found = turned(FitSettings(), chosen)
     path: Path = tmp_path_factory.mktemp("space") / "tuned.toml"
-    path.write_text(as_toml({"fit": found.to_json() | {"reporting_currency": ""}}), encoding="utf-8")
+    sections = replace(read_settings(), fit=found).to_toml()
+    path.write_text(as_toml({"fit": sections["fit"]}), encoding="utf-8")
     assert read_settings(path).fit == found
 
 

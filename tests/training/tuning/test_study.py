@@ -243,5 +243,6 @@ def test_the_file_written_holds_what_was_found_and_all_it_started_from(
     again = read_settings(path)
     assert again == replace(settings, fit=found.settings)
     text = path.read_text("utf-8")
-    assert "# tuned; it was [3.0, 12.0, 50.0, 200.0]\nridge_grid = [" in text
+    was = ", ".join(map(str, START.ridge_grid))
+    assert f"# tuned; it was [{was}]\nridge_grid = [" in text
     assert "# On the held-out period from 2025-07-04, which the search did not see: 20.00% and 30.00%" in text

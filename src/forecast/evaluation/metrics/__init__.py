@@ -27,7 +27,7 @@ from forecast.evaluation.metrics.amounts import (
     quantile_coverage,
     wape,
 )
-from forecast.evaluation.metrics.bootstrap import Interval, block_bootstrap
+from forecast.evaluation.metrics.bootstrap import Interval, block_bootstrap, block_draws, interval_of
 from forecast.evaluation.metrics.calibration_curve import calibration_curve, integrated_calibration_index
 from forecast.evaluation.metrics.censoring import Labels, seen_win_weight, won_within
 from forecast.evaluation.metrics.distributions import crps_from_draws, crps_from_quantiles
@@ -35,6 +35,7 @@ from forecast.evaluation.metrics.incidence import cumulative_incidence, incidenc
 from forecast.evaluation.metrics.probability import (
     Calibration,
     auc,
+    auc_by_place,
     brier,
     brier_skill,
     calibration,
@@ -58,8 +59,10 @@ __all__ = [
     "Labels",
     "aalen_johansen_calibration",
     "auc",
+    "auc_by_place",
     "bias",
     "block_bootstrap",
+    "block_draws",
     "brier",
     "brier_skill",
     "calibration",
@@ -74,6 +77,7 @@ __all__ = [
     "integrated_brier",
     "integrated_calibration_index",
     "interval_coverage",
+    "interval_of",
     "ipcw_brier",
     "jump",
     "log_loss",

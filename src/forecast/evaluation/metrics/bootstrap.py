@@ -8,7 +8,7 @@ the Bootstrap (1993); two kinds of blocks at once, Owen, The Annals of Applied S
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from forecast.arrays import Floats
 
-__all__ = ["Interval", "block_bootstrap"]
+__all__ = ["Interval", "block_bootstrap", "block_draws", "interval_of"]
 
 # With fewer samples than this share in which the metric is defined, the rest would be a choice of lucky ones.
 _DEFINED_AT_LEAST: Final = 0.5
@@ -67,24 +67,43 @@ def block_bootstrap(
         raise ValueError("nothing to draw; expected one or more columns of blocks")
     if draws < 1 or not 0.0 < level < 1.0:
         raise ValueError(f"{draws} draws at level {level}; expected 1 or more, at a level inside (0, 1)")
+    own = np.ones(len(np.asarray(blocks[0]))) if weight is None else np.asarray(weight, dtype=np.float64)
+    value = float(metric(own))
+    found = np.array([metric(own * drawn) for drawn in block_draws(*blocks, rng=rng, draws=draws)])
+    fewest = min(np.unique(np.asarray(block)).size for block in blocks)
+    return interval_of(value, found if found.size else np.full(draws, np.nan), fewest, level=level, kind=kind)
+
+
+def block_draws(*blocks: npt.ArrayLike, rng: np.random.Generator, draws: int) -> Iterator[Floats]:
+    """How often each row (n,) counts in each of `draws` samples; nothing with fewer than two blocks of a kind.
+
+    For several metrics on the same samples, e.g. of forecasts to be compared: `block_bootstrap` takes one.
+    """
     codes = [np.unique(np.asarray(block), return_inverse=True)[1] for block in blocks]
     if len({code.shape for code in codes}) > 1 or codes[0].ndim != 1:
         raise ValueError(f"blocks of shapes {[code.shape for code in codes]}; expected one name a row")
-    own = np.ones(codes[0].shape) if weight is None else np.asarray(weight, dtype=np.float64)
-    value = float(metric(own))
     sizes = [int(code.max(initial=-1)) + 1 for code in codes]
-    found = np.full(draws, np.nan)
-    if min(sizes) >= 2:
-        for draw in range(draws):
-            drawn = own
-            for code, size in zip(codes, sizes, strict=True):
-                times = np.bincount(rng.integers(size, size=size), minlength=size)
-                drawn = drawn * times[code]
-            found[draw] = metric(drawn)
-    found = found[~np.isnan(found)]
-    if found.size < _DEFINED_AT_LEAST * draws:
-        return Interval(value, float("nan"), float("nan"), min(sizes))
+    for _ in range(draws if min(sizes) >= 2 else 0):
+        drawn = np.ones(codes[0].shape)
+        for code, size in zip(codes, sizes, strict=True):
+            times = np.bincount(rng.integers(size, size=size), minlength=size)
+            drawn = drawn * times[code]
+        yield drawn
+
+
+def interval_of(
+    value: float,
+    samples: Floats,
+    blocks: int,
+    *,
+    level: float = 0.9,
+    kind: Literal["percentile", "basic"] = "percentile",
+) -> Interval:
+    """The interval that samples (draws,) of a metric give its value; see `block_bootstrap`."""
+    found = samples[~np.isnan(samples)]
+    if not found.size or found.size < _DEFINED_AT_LEAST * samples.size:
+        return Interval(value, float("nan"), float("nan"), blocks)
     lower, upper = np.quantile(found, [0.5 - 0.5 * level, 0.5 + 0.5 * level])
     if kind == "basic":
         lower, upper = 2.0 * value - upper, 2.0 * value - lower
-    return Interval(value, float(lower), float(upper), min(sizes))
+    return Interval(value, float(lower), float(upper), blocks)

@@ -20,6 +20,7 @@ from forecast.evaluation.metrics.rows import weighed
 __all__ = [
     "Calibration",
     "auc",
+    "auc_by_place",
     "brier",
     "brier_skill",
     "calibration",
@@ -80,11 +81,18 @@ def log_loss(
 def auc(actual: npt.ArrayLike, predicted: npt.ArrayLike, *, weight: npt.ArrayLike | None = None) -> float:
     """Chance that a won deal was given more than a deal not won; ties count half. NaN with only one kind."""
     w, y, p = weighed(weight, actual, predicted)
-    won, lost = w * y, w * (1.0 - y)
+    return auc_by_place(y, rankdata(p, method="dense").astype(np.intp) - 1, w)
+
+
+def auc_by_place(actual: Floats, place: npt.NDArray[np.intp], weight: Floats) -> float:
+    """`auc` of predictions ranked before: many samples of the same rows need them sorted once.
+
+    place: (n,) dense rank of each prediction, from 0
+    """
+    won, lost = weight * actual, weight * (1.0 - actual)
     if not won.sum() > 0.0 or not lost.sum() > 0.0:
         return float("nan")
     # Per distinct prediction: the weight of the losers it beats is all below plus half of its equals.
-    place = rankdata(p, method="dense").astype(np.intp) - 1
     lost_at = np.bincount(place, weights=lost)
     won_at = np.bincount(place, weights=won)
     beaten = np.cumsum(lost_at) - 0.5 * lost_at
