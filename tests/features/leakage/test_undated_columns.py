@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -70,6 +72,19 @@ def test_a_field_introduced_lately_is_no_leak(fates: Fates) -> None:
     assert found.figures.filled_open > found.figures.filled_won + 0.3
     assert found.verdict == "ok"
     assert found.reason.endswith("created at the same time")
+
+
+def test_few_open_deals_neither_clear_nor_convict(fates: Fates) -> None:
+    """What closing fills in is named, and used; what looks alike is not known to be alike."""
+    still = np.flatnonzero(fates.is_open)
+    few = dataclasses.replace(
+        fates, kind=np.where(np.isin(np.arange(len(fates.kind)), still[5:]), -1, fates.kind)
+    )
+    filled_by_closing = np.where(few.is_closed, 1.0, np.nan)
+    found = judged(filled_by_closing, few)
+    assert (found.verdict, found.code) == ("suspicious", "filled_by_closing")
+    found = judged(np.arange(len(few.kind)) % 3, few)
+    assert (found.verdict, found.reason) == ("too_few", "too few to tell: only 5 open deals to compare with")
 
 
 @pytest.mark.parametrize("unit", [1.0, 1 / 24, 7.0])
