@@ -75,7 +75,7 @@ def test_an_empty_currency_means_find_it_out(tmp_path: Path) -> None:
         ("[fit]\nsed = 1\n", r"my\.toml: fit\.sed does not exist; did you mean seed\?"),
         ("[fit]\nqqq = 1\n", r"fit\.qqq does not exist; known are seed, landmark_every_days"),
         ("[holdouts]\ndays = 1\n", r"\[holdouts\] does not exist; did you mean holdout\?"),
-        ("zzz = 1\n", r"\[zzz\] does not exist; known are fit, holdout, segments, tracking"),
+        ("zzz = 1\n", r"\[zzz\] does not exist; known are fit, holdout, .*audit"),
         ("fit = 3\n", r"\[fit\] does not exist|fit"),
         ('[fit]\nseed = "1"\n', r"fit\.seed is '1'; expected a whole number"),
         ("[fit]\nseed = 1.5\n", r"fit\.seed is 1\.5; expected a whole number"),
