@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
@@ -121,3 +123,19 @@ def only_deals(tables: Tables, deal_ids: list[str]) -> Tables:
 def with_amounts(tables: Tables, amount: float) -> Tables:
     """The same company with one amount for every deal (NaN: unknown)."""
     return replace(tables, deals=tables.deals.assign(amount=amount))
+
+
+def word_faults(texts: dict[str, str], sources: list[Path]) -> tuple[set[str], set[str]]:
+    """Keys of texts that no source uses, and keys that sources use and no text has."""
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sources)
+    written = set(re.findall(r"""["']((?:[a-z_]+\.)+[a-z_]+)["']""", text))
+    # Keys put together from a part: t('part.' ~ kind) in templates, f"step.{kind}" in Python.
+    starts = set(re.findall(r"""["'](?:f["'])?((?:[a-z_]+\.)+[a-z_]*)["'] ~""", text))
+    starts |= set(re.findall(r"""f["']((?:[a-z_]+\.)+[a-z_]*)\{""", text))
+    keys = {key.removesuffix(".one").removesuffix(".other") for key in texts}
+    unused = {key for key in keys if key not in written and not key.startswith(tuple(starts))}
+    sections = {key.split(".")[0] for key in keys}
+    missing = {key for key in written if key.split(".")[0] in sections} - keys
+    return unused, {
+        key for key in missing if not key.endswith((".html", ".css", ".py")) and key not in starts
+    }

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import re
 import string
+from pathlib import Path
 from typing import Any
 
 import pytest
+from report_cases import word_faults
 
+import forecast.report.scoreboard
 from forecast.report.scoreboard import render
 from forecast.report.words import load_words
 
@@ -154,3 +157,11 @@ def test_both_languages_have_the_same_words_with_the_same_values() -> None:
     for key, text in ENGLISH.items():
         assert values(text) == values(ITALIAN[key]), key
         assert text.count("**") == ITALIAN[key].count("**"), key
+
+
+def test_every_word_is_used_and_every_word_used_exists() -> None:
+    package = Path(forecast.report.scoreboard.__file__).parent
+    sources = [*package.rglob("*.py"), package.parent / "templates" / "scoreboard.html"]
+    unused, missing = word_faults(ENGLISH, sources)
+    assert unused == set()
+    assert missing == set()

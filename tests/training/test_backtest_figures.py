@@ -43,7 +43,7 @@ def bookings() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def deals() -> pd.DataFrame:
-    """Four deals at two looks of two quarters; the second deal is never heard of again after the first look."""
+    """Two deals at two looks of two quarters; the second is never heard of again after the first look."""
     rows = []
     chances = {"ours": (0.6, 0.2), "base_rate": (0.4, 0.4), "actual": (1.0, 0.0)}
     for period in ("2025Q1", "2025Q2"):

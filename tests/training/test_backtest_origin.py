@@ -9,7 +9,7 @@ import pytest
 from forecast.history import History
 from forecast.models import Recipe
 from forecast.periods import as_of_us
-from forecast.tables import Money, Tables
+from forecast.tables import Money, Tables, known_before
 from training.backtest.origin import ACTUAL, BOOKINGS_COLUMNS, LINES, OURS, Said, came, said_at
 from training.backtest.plan import Origin, make_plan
 from training.backtest.run import Backtest
@@ -34,29 +34,10 @@ def said(small_tables: Tables, history: History, origin: Origin, quick_backtest:
     return said_at(small_tables, history, origin, quick_backtest.fit, (30,), LINEAR)
 
 
-def before(tables: Tables, at: pd.Timestamp) -> Tables:
-    """The books with every row recorded at `at` or later torn out, and every deal nobody knew of then."""
-    events = tables.deal_events[tables.deal_events["recorded_at"] < at]
-    owned_later = tables.deal_events[
-        (tables.deal_events["recorded_at"] >= at) & (tables.deal_events["field"] == "owner_id")
-    ]
-    deals = tables.deals[tables.deals["deal_id"].isin(events["deal_id"])]
-    return Tables(
-        stages=tables.stages,
-        users=tables.users,
-        quotas=tables.quotas,
-        fx_rates=tables.fx_rates,
-        leads=tables.leads.iloc[:0],
-        deals=deals.assign(owner_id=deals["owner_id"].mask(deals["deal_id"].isin(owned_later["deal_id"]))),
-        deal_events=events,
-        activities=tables.activities[tables.activities["occurred_at"] < at],
-    )
-
-
 def test_what_is_said_is_the_same_when_all_later_rows_are_deleted(
     small_tables: Tables, origin: Origin, said: Said, quick_backtest: Settings
 ) -> None:
-    books = before(small_tables, origin.as_of)
+    books = known_before(small_tables, origin.as_of)
     assert len(books.deals) < len(small_tables.deals)
     assert len(books.deal_events) < len(small_tables.deal_events)
     money = Money.from_tables(small_tables)

@@ -15,12 +15,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import metadata, resources
 from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
 
+from forecast.code_version import code_of, sources_hash
 from forecast.errors import OutputError
 from forecast.models import FitSettings, Recipe
 from forecast.tables import write_bytes, write_table
@@ -29,32 +29,18 @@ from training.backtest.plan import Origin
 __all__ = ["Finished", "Store", "code_version"]
 
 _FORMAT: Final = 1
-# Whose sources decide what a forecast is; pages, words and commands do not.
-_DECIDING: Final = (
-    "arrays", "bundle", "evaluation", "features", "history", "models", "outlook", "periods", "rollup",
-    "scoring", "tables",
-)  # fmt: skip
+# Parts that word, draw or run what was forecast, and decide nothing of it.
+_NO_FORECAST: Final = ("report", "language")
+_NO_LOOK: Final = ("figures.py", "facts.py", "results.py", "run.py", "screen.py", "store.py")
 _LIBRARIES: Final = ("numpy", "pandas", "scipy", "lightgbm")
 
 
 @cache
 def code_version() -> str:
     """Hash of the sources and libraries that decide what is forecast."""
-    digest = hashlib.sha256()
-    roots = [(name, Path(str(resources.files("forecast")))) for name in _DECIDING]
-    roots += [(name, Path(str(resources.files("training.backtest")))) for name in ("origin", "plan")]
-    for name, root in roots:
-        files = [root / f"{name}.py"] if (root / f"{name}.py").is_file() else (root / name).rglob("*.py")
-        for path in sorted(files):
-            digest.update(path.relative_to(root).as_posix().encode())
-            digest.update(path.read_bytes())
-    for library in _LIBRARIES:
-        try:
-            version = metadata.version(library)
-        except metadata.PackageNotFoundError:
-            version = "none"
-        digest.update(f"{library} {version};".encode())
-    return digest.hexdigest()
+    own = sources_hash(Path(__file__).parent, _NO_LOOK)
+    code = code_of(packages=_LIBRARIES, without=_NO_FORECAST, also={"training.backtest": own})
+    return hashlib.sha256(json.dumps(code, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
