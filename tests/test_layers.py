@@ -34,6 +34,7 @@ ORDER: Final[tuple[tuple[str, ...], ...]] = (
     ("forecast.history", "forecast.simulator", "forecast.connectors"),
     ("forecast.tables",),
     (
+        "forecast.access",
         "forecast.periods",
         "forecast.arrays",
         "forecast.language",
