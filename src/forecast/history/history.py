@@ -24,6 +24,7 @@ from forecast.history.columns import (
     Columns,
     Vocabulary,
 )
+from forecast.history.sheet import DealSheet
 from forecast.history.stages import OPEN, WON, StageMap
 from forecast.periods import DAY_US
 from forecast.tables import Money, Tables
@@ -75,6 +76,11 @@ class History:
     def from_request(cls, deals: list[dict[str, Any]], *, stages: StageMap, money: Money) -> History:
         """History of deals as a caller of the service sends them (see docs/http.md)."""
         return cls.from_columns(columns_from_request(deals, stages, money))
+
+    @classmethod
+    def from_sheet(cls, sheet: DealSheet, as_of_us: int, *, stages: StageMap, money: Money) -> History:
+        """The same of deals that were read into columns, without what was recorded from `as_of_us` on."""
+        return cls.from_columns(sheet.columns(as_of_us, stages, money))
 
     @classmethod
     def from_columns(cls, columns: Columns) -> History:

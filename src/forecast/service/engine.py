@@ -27,8 +27,8 @@ from forecast.service.requests import (
     MAX_DEALS,
     ForecastRequest,
     ScoreRequest,
-    parse_forecast_request,
-    parse_score_request,
+    read_forecast_request,
+    read_score_request,
 )
 from forecast.service.strict_json import dumps
 from forecast.service.values import moment_us
@@ -73,13 +73,13 @@ class Engine:
 
     def score(self, body: bytes, now_us: int) -> tuple[bytes, int]:
         """Answer of `POST /v1/score` and the number of deals in it."""
-        request = parse_score_request(body, self.known, now_us)
-        return dumps(self.score_answer(request)), len(request.deals)
+        request = read_score_request(body, self.known, now_us)
+        return dumps(self.score_answer(request)), len(request.sent)
 
     def forecast(self, body: bytes, now_us: int) -> tuple[bytes, int]:
         """Answer of `POST /v1/forecast` and the number of deals in it."""
-        request = parse_forecast_request(body, self.known, now_us)
-        return dumps(self.forecast_answer(request)), len(request.deals)
+        request = read_forecast_request(body, self.known, now_us)
+        return dumps(self.forecast_answer(request)), len(request.sent)
 
     def model(self) -> bytes:
         """Answer of `GET /v1/model`."""
@@ -118,7 +118,7 @@ class Engine:
 
     def score_answer(self, request: ScoreRequest) -> dict[str, Any]:
         """Scores in the order of the request; closed deals are named, not scored."""
-        history = self._history(request.deals)
+        history = self._history(request)
         deal = history.open_deals(request.as_of_us)
         as_of = to_timestamp(request.as_of_us)
         with _period_refused():
@@ -136,7 +136,7 @@ class Engine:
         return {
             "model": self._ref(),
             "as_of": moment(request.as_of_us),
-            "scores": [by_id[sent["deal_id"]] for sent in request.deals if sent["deal_id"] in by_id],
+            "scores": [by_id[name] for name in request.sent.ids if name in by_id],
             "skipped": _closed(history, request),
         }
 
@@ -146,7 +146,7 @@ class Engine:
         A deal won in the period counts as booked whether it comes in `booked` or, with its events, in
         `deals`; one that comes in both counts once, as `booked` has it.
         """
-        history = self._history(request.deals)
+        history = self._history(request)
         deal = history.open_deals(request.as_of_us)
         as_of = to_timestamp(request.as_of_us)
         with _period_refused():
@@ -171,9 +171,9 @@ class Engine:
             "skipped": _closed(history, request),
         }
 
-    def _history(self, deals: list[dict[str, Any]]) -> History:
+    def _history(self, request: ScoreRequest | ForecastRequest) -> History:
         models = self.bundle.models
-        return History.from_request(deals, stages=models.stages, money=models.money)
+        return request.sent.history(models.stages, models.money)
 
     def _booked(self, request: ForecastRequest) -> pd.DataFrame:
         """The booked deals of the request in the reporting currency, at the rate of the day of winning."""
