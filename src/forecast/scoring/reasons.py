@@ -199,9 +199,10 @@ def _values(features: FeatureMatrix, name: str, rows: Ints) -> list[str]:
         }
         return ["null" if code != code else told[code] for code in values]
     digits = 4 if kind in ("share", "number") else 1
-    return ["null" if value != value else repr(round(value, digits)) for value in values]
+    return ["null" if value - value else repr(round(value, digits)) for value in values]
 
 
 def _written(numbers: Floats, digits: int) -> list[str]:
     """(n * most,) numbers as JSON, null for unknown ones."""
-    return ["null" if value != value else f"{value:.{digits}f}" for value in numbers.ravel().tolist()]
+    # JSON has neither NaN nor infinity: of both the difference to themselves is NaN, which counts as true.
+    return ["null" if value - value else f"{value:.{digits}f}" for value in numbers.ravel().tolist()]
