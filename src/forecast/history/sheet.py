@@ -83,13 +83,12 @@ class DealSheet:
     def owners(self, as_of_us: int) -> set[Any]:
         """All owners of the deals as known before `as_of_us`; None if one has none."""
         events = self.events.get("owner_id")
-        found: set[Any] = set(self.plain.get("owner_id", [None]))
+        column = self.plain.get("owner_id", [None] * len(self))
         if events is None:
-            return found
+            return set(column)
         known = _known(events, as_of_us)
         # The column of a deal whose owner is told later was not there yet.
         spoken = set(events.deal.tolist()) if len(known.deal) < len(events.deal) else set()
-        column = self.plain.get("owner_id", [None] * len(self))
         return {name for at, name in enumerate(column) if at not in spoken} | set(known.value)
 
     def columns(self, as_of_us: int, stages: StageMap, money: Money) -> Columns:
@@ -127,9 +126,13 @@ class DealSheet:
             for part in parts:
                 entries.add(code_of_field(name, custom), part.deal, part.at_us, _numbers(part.value, reader))
         done = self.activity_at_us < as_of_us
-        for field, kept in ((ACTIVITY, done), (ACTIVITY_IN, done & self.inbound), (MEETING, done & self.meeting)):
+        for counter, kept in (
+            (ACTIVITY, done),
+            (ACTIVITY_IN, done & self.inbound),
+            (MEETING, done & self.meeting),
+        ):
             deal = self.activity_deal[kept]
-            entries.add(field, deal, self.activity_at_us[kept], np.zeros(len(deal)))
+            entries.add(counter, deal, self.activity_at_us[kept], np.zeros(len(deal)))
 
         facts = {}
         for key, name in _FACTS.items():

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-__all__ = ["columns_of", "json_rows", "moment", "rows"]
+__all__ = ["cells_of", "columns_of", "moment", "rows"]
 
-# A NaN would leave as null, without a word: `_cells` has turned it into what it means before.
-_encoder: Final = msgspec.json.Encoder()
+_FEW: Final = 30  # below, Python is through before numpy begins
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -27,33 +26,22 @@ def moment(at_us: int) -> str:
     return (_EPOCH + timedelta(microseconds=int(at_us))).isoformat().replace("+00:00", "Z")
 
 
-def rows(columns: Mapping[str, NDArray[Any]], *, moments: Collection[str] = ()) -> list[dict[str, Any]]:
+def rows(
+    columns: Mapping[str, NDArray[Any]], *, moments: Collection[str] = (), json_texts: Collection[str] = ()
+) -> list[dict[str, Any]]:
     """One dict per row, in order, keys in the order of the columns.
 
     columns : plain arrays of shape (n,); datetime64 are calendar days
     moments : columns of int64 microseconds since 1970
+    json_texts : columns that hold JSON as text, put in as what it says
     """
     cells = [
-        _moments(values) if name in moments else _cells(values) for name, values in columns.items()
+        [json.loads(text) for text in values]
+        if name in json_texts
+        else cells_of(values, is_moment=name in moments)
+        for name, values in columns.items()
     ]
     return [dict(zip(columns, row, strict=True)) for row in zip(*cells, strict=True)]
-
-
-def json_rows(
-    columns: Mapping[str, NDArray[Any]], *, moments: Collection[str] = (), json_texts: Collection[str] = ()
-) -> list[bytes]:
-    """The same rows as JSON objects, ready to be sent.
-
-    json_texts : columns that hold JSON as text, put in as they are
-    """
-    cells = []
-    for name, values in columns.items():
-        if name in json_texts:
-            cells.append([msgspec.Raw(text) for text in values])
-        else:
-            cells.append(_moments(values) if name in moments else _cells(values))
-    encode = _encoder.encode
-    return [encode(dict(zip(columns, row, strict=True))) for row in zip(*cells, strict=True)]
 
 
 def columns_of(frame: pd.DataFrame) -> dict[str, NDArray[Any]]:
@@ -68,25 +56,21 @@ def columns_of(frame: pd.DataFrame) -> dict[str, NDArray[Any]]:
     }
 
 
-def _moments(values: NDArray[Any]) -> list[str]:
-    """(n,) moments as text; most rows of an answer share one."""
-    every: list[int] = values.tolist()
-    told = {at_us: moment(at_us) for at_us in set(every)}
-    return [told[at_us] for at_us in every]
-
-
-def _cells(values: NDArray[Any]) -> list[Any]:
+def cells_of(values: NDArray[Any], *, is_moment: bool = False) -> list[Any]:
     """(n,) values as JSON takes them."""
+    if is_moment:
+        told = {at_us: moment(at_us) for at_us in set(values.tolist())}  # most rows of an answer share one
+        return [told[at_us] for at_us in values.tolist()]
     kind = values.dtype.kind
     if kind == "f":
-        finite = np.isfinite(values)
         numbers: list[Any] = values.tolist()
-        if finite.all():
+        if len(numbers) > _FEW and np.isfinite(values).all():
             return numbers
-        return [number if known else None for number, known in zip(numbers, finite, strict=True)]
+        # NaN and infinity less themselves are NaN, which counts as true.
+        return [None if number - number else number for number in numbers]
     if kind == "M":
-        days = np.datetime_as_string(values, unit="D").tolist()
-        return [None if day == "NaT" else day for day in days]
+        days: list[Any] = values.astype("datetime64[D]").tolist()
+        return [None if day is None else day.isoformat() for day in days]
     if kind == "O":
         # A missing text is None in an array and NaN in a frame; NaN is the one value unlike itself.
         return [None if text is None or text != text else str(text) for text in values]

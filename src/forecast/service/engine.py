@@ -19,16 +19,16 @@ from forecast.periods import as_of_us, to_timestamp
 from forecast.rollup import roll_up
 from forecast.scoring import score_arrays, score_deals
 from forecast.service.catalogue import Catalogue
-from forecast.service.encoding import columns_of, json_rows, moment, rows
+from forecast.service.encoding import columns_of, moment, rows
+from forecast.service.fast_json import json_rows
 from forecast.service.intake import MAX_BODY
 from forecast.service.openapi import example_forecast_request, example_score_request, specification
+from forecast.service.reading import read_forecast_request, read_score_request
 from forecast.service.refusals import Refusal
 from forecast.service.requests import (
     MAX_DEALS,
     ForecastRequest,
     ScoreRequest,
-    read_forecast_request,
-    read_score_request,
 )
 from forecast.service.strict_json import dumps
 from forecast.service.values import moment_us

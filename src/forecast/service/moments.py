@@ -23,7 +23,7 @@ _MONTH_DAYS: Final = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31
 def moments_us(texts: list[Any]) -> Ints:
     """(n,) what `moment_us` gives for each of n values; Invalid if it refuses one of them."""
     found = np.empty(len(texts), dtype=np.int64)
-    left = range(len(texts))
+    left = list(range(len(texts)))
     if len(texts) >= _FEW and set(map(type, texts)) == {str}:
         lengths = np.fromiter(map(len, texts), np.int64, len(texts))
         done = np.zeros(len(texts), dtype=bool)
@@ -61,7 +61,7 @@ def _plain(written: str, length: int) -> tuple[NDArray[np.bool_], Ints]:
         whole &= (text[at] == allowed[0]) | (text[at] == allowed[-1])
 
     def number(start: int, end: int) -> NDArray[np.int32]:
-        total = digits[start].astype(np.int32)
+        total: NDArray[np.int32] = digits[start].astype(np.int32)
         for at in range(start + 1, end):
             total = total * np.int32(10) + digits[at]
         return total
@@ -73,12 +73,19 @@ def _plain(written: str, length: int) -> tuple[NDArray[np.bool_], Ints]:
     micro = number(20, min(end, 26)) * 10 ** max(26 - end, 0) if end > 20 else np.zeros_like(hour)
     leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
     month_days = _MONTH_DAYS[np.clip(month, 0, 12)] + (leap & (month == 2))
-    whole &= (day >= 1) & (day <= month_days) & (hour <= 23) & (minute <= 59) & (second <= 59)
+    whole &= (month <= 12) & (day >= 1) & (day <= month_days) & (hour <= 23) & (minute <= 59) & (second <= 59)
     # Days since 1970 of a date of the Gregorian calendar; years begin in March, so that leap days come last.
     # Source: Hinnant 2013, days_from_civil.
     march_year = year - (month <= 2)
     of_year = (153 * ((month + 9) % 12) + 2) // 5 + day - 1
-    days = march_year.astype(np.int64) * 365 + march_year // 4 - march_year // 100 + march_year // 400 + of_year - 719_468
+    days = (
+        march_year.astype(np.int64) * 365
+        + march_year // 4
+        - march_year // 100
+        + march_year // 400
+        + of_year
+        - 719_468
+    )
     at_us = days * _DAY_US + ((hour * 60 + minute) * 60 + second) * np.int64(1_000_000) + micro
     if zone > 1:
         hours, minutes = number(end + 1, end + 3), number(length - 2, length)
@@ -89,4 +96,4 @@ def _plain(written: str, length: int) -> tuple[NDArray[np.bool_], Ints]:
 
 
 def _starts_zone(character: Any) -> bool:
-    return character in b"Z+-"
+    return int(character) in b"Z+-"

@@ -3,16 +3,15 @@
 What is checked where: `strict_json` the text, `values` single values, `deals` a deal by itself, and here
 everything that needs the whole request: its keys, its size, the as-of moment, ids that come twice.
 
-There are two roads. `read_score_request` and `read_forecast_request` take the fast one, column by column
-(`sheets`), and where anything looks odd the slow one, value by value: `parse_score_request` and
-`parse_forecast_request`, which alone decide what is refused and how.
+Deals are read on one of two roads: here one by one, by `parse_score_request` and `parse_forecast_request`,
+which alone decide what is refused and how; or all at once (`reading`), where nothing looks odd.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol
 
 from forecast.errors import UsageError
 from forecast.history import DealSheet, History, StageMap
@@ -21,8 +20,7 @@ from forecast.periods import Period
 from forecast.service.catalogue import Catalogue
 from forecast.service.deals import parse_deal
 from forecast.service.refusals import Invalid, Refusal
-from forecast.service.sheets import DoubtError, read_sheet
-from forecast.service.strict_json import loads, loads_at_once, most_keys
+from forecast.service.strict_json import loads
 from forecast.service.values import (
     Check,
     amount,
@@ -38,17 +36,21 @@ from forecast.service.values import (
 from forecast.tables import Money
 
 __all__ = [
+    "CLOCK_SKEW_US",
     "LEVELS",
     "MAX_DEALS",
     "MAX_REASONS",
     "MAX_ROWS",
     "ForecastRequest",
+    "Road",
     "ScoreRequest",
+    "SentDeals",
     "as_known",
+    "forecast_request_of",
+    "listed_deals",
     "parse_forecast_request",
     "parse_score_request",
-    "read_forecast_request",
-    "read_score_request",
+    "score_request_of",
 ]
 
 MAX_DEALS: Final = 10_000
@@ -57,11 +59,8 @@ MAX_REASONS: Final = 20
 DEFAULT_REASONS: Final = 5
 LEVELS: Final = ("user", "team", "region", "company")
 
-_FLAT_LISTS: Final = ("users", "quotas", "booked")
-_Request = TypeVar("_Request")
-
 # A CRM's clock may run a little ahead of ours: what it recorded a moment ago must not count as the future.
-_CLOCK_SKEW_US: Final = 5 * 60 * 1_000_000
+CLOCK_SKEW_US: Final = 5 * 60 * 1_000_000
 _YEAR_US: Final = 366 * 86_400 * 1_000_000
 
 _USER: Final[dict[str, Check]] = {
@@ -166,31 +165,13 @@ class ForecastRequest:
         return self.sent.listed
 
 
-def read_score_request(body: bytes, known: Catalogue, now_us: int) -> ScoreRequest:
-    """What `parse_score_request` reads, at a third of its cost where nothing is odd."""
-    try:
-        road = _AtOnce(known, most_keys(body))
-        return road.whole(_score_request(loads_at_once(body), road, now_us))
-    except (ValueError, Refusal):
-        return parse_score_request(body, known, now_us)
-
-
-def read_forecast_request(body: bytes, known: Catalogue, now_us: int) -> ForecastRequest:
-    """What `parse_forecast_request` reads, at a third of its cost where nothing is odd."""
-    try:
-        road = _AtOnce(known, most_keys(body))
-        return road.whole(_forecast_request(loads_at_once(body), known, road, now_us))
-    except (ValueError, Refusal):
-        return parse_forecast_request(body, known, now_us)
-
-
 def parse_score_request(body: bytes, known: Catalogue, now_us: int) -> ScoreRequest:
     """Read the body of `POST /v1/score`.
 
     now_us : the moment of the request, for an as_of that is not given
     Raises Refusal: 400 with code, field and row, or 413 `too_many_deals`.
     """
-    return _score_request(loads(body), _OneByOne(known), now_us)
+    return score_request_of(loads(body), _OneByOne(known), now_us)
 
 
 def parse_forecast_request(body: bytes, known: Catalogue, now_us: int) -> ForecastRequest:
@@ -198,13 +179,12 @@ def parse_forecast_request(body: bytes, known: Catalogue, now_us: int) -> Foreca
 
     A field of a list other than `deals` is named with its list, e.g. `quotas.amount`.
     """
-    return _forecast_request(loads(body), known, _OneByOne(known), now_us)
+    return forecast_request_of(loads(body), known, _OneByOne(known), now_us)
 
 
-# -- the two roads ------------------------------------------------------------------------------------------
+class Road(Protocol):
+    """One of the two ways to read the deals of a request."""
 
-
-class _Road(Protocol):
     def take(self, raw: dict[str, Any]) -> None:
         """Read the deals of a request."""
         ...
@@ -227,7 +207,7 @@ class _OneByOne:
 
     def take(self, raw: dict[str, Any]) -> None:
         seen = set()
-        for row, item in enumerate(_listed(raw)):
+        for row, item in enumerate(listed_deals(raw)):
             deal = parse_deal(item, row, self._known)
             if deal["deal_id"] in seen:
                 raise Refusal(400, "duplicate_deal", "comes twice in this request", field="deal_id", row=row)
@@ -242,45 +222,8 @@ class _OneByOne:
         return SentDeals(as_of_us, [deal["deal_id"] for deal in deals], deals)
 
 
-class _AtOnce:
-    """Column by column; DoubtError for anything odd.
-
-    keys : how many the objects of the body may have if none comes twice, see `most_keys`
-    """
-
-    def __init__(self, known: Catalogue, keys: int) -> None:
-        self._known = known
-        self._keys = keys
-        self._found = 0
-        self._sheet: DealSheet | None = None
-
-    def take(self, raw: dict[str, Any]) -> None:
-        self._sheet, found = read_sheet(_listed(raw), self._known)
-        others = (row for name in _FLAT_LISTS for row in raw.get(name) or ())
-        self._found = len(raw) + found + sum(map(len, others))
-
-    def now_us(self, now_us: int) -> int:
-        return self._taken.newest_us(now_us + _CLOCK_SKEW_US, now_us - 1) + 1
-
-    def known(self, as_of_us: int) -> SentDeals:
-        if not self._taken.is_known(as_of_us):
-            raise DoubtError("a deal is not known yet")
-        return SentDeals(as_of_us, self._taken.deal_ids, [], self._taken)
-
-    def whole(self, request: _Request) -> _Request:
-        """The request, if no key of it came twice."""
-        if self._found != self._keys:
-            raise DoubtError("a key may come twice")
-        return request
-
-    @property
-    def _taken(self) -> DealSheet:
-        if self._sheet is None:
-            raise DoubtError("no deals")
-        return self._sheet
-
-
-def _score_request(top: Any, road: _Road, now_us: int) -> ScoreRequest:
+def score_request_of(top: Any, road: Road, now_us: int) -> ScoreRequest:
+    """A request to score from its JSON; see `parse_score_request`."""
     raw = _top(top, {"as_of", "deals", "period", "reasons", "locale"})
     given_us = _as_of(raw.get("as_of"), now_us)
     period = None if raw.get("period") is None else _period(raw["period"])
@@ -297,7 +240,8 @@ def _score_request(top: Any, road: _Road, now_us: int) -> ScoreRequest:
     return ScoreRequest(as_of_us, road.known(as_of_us), period, reasons, locale)
 
 
-def _forecast_request(top: Any, known: Catalogue, road: _Road, now_us: int) -> ForecastRequest:
+def forecast_request_of(top: Any, known: Catalogue, road: Road, now_us: int) -> ForecastRequest:
+    """A request for a forecast from its JSON; see `parse_forecast_request`."""
     raw = _top(top, {"as_of", "period", "deals", "users", "quotas", "booked"})
     given_us = _as_of(raw.get("as_of"), now_us)
     if raw.get("period") is None:
@@ -369,7 +313,8 @@ def _period(value: Any) -> Period:
         raise Refusal(400, "bad_period", "expected 2026Q1, 2026-01 or 2026", field="period") from None
 
 
-def _listed(request: dict[str, Any]) -> list[Any]:
+def listed_deals(request: dict[str, Any]) -> list[Any]:
+    """The list of deals of a request, unchecked but for its length."""
     raw = request.get("deals")
     if raw is None:
         raise Refusal(400, "missing", "is required: a list of deals", field="deals")
@@ -382,7 +327,7 @@ def _listed(request: dict[str, Any]) -> list[Any]:
 
 def _now(deals: list[dict[str, Any]], now_us: int) -> int:
     """The default as-of: now, or just after the newest entry if the sender's clock runs a little ahead."""
-    horizon_us = now_us + _CLOCK_SKEW_US
+    horizon_us = now_us + CLOCK_SKEW_US
     latest_us = now_us - 1
     for deal in deals:
         for at_us in (

@@ -40,11 +40,11 @@ _MOST_FIELDS: Final = 300  # beyond, a column at a time is no faster than a deal
 _LISTS: Final = ("events", "activities")
 _FACTS: Final = ("pipeline", "motion", "account_id", "source", "currency")
 _NUMBERS: Final = frozenset({"amount", *BANT})
-_TEXT: Final = frozenset({str})
-_TEXT_OR_NONE: Final = frozenset({str, type(None)})
-_NUMBER_OR_NONE: Final = frozenset({int, float, type(None)})
-_OBJECT: Final = frozenset({dict})
-_LIST: Final = frozenset({list})
+_TEXT: Final[frozenset[type]] = frozenset({str})
+_TEXT_OR_NONE: Final[frozenset[type]] = frozenset({str, type(None)})
+_NUMBER_OR_NONE: Final[frozenset[type]] = frozenset({int, float, type(None)})
+_OBJECT: Final[frozenset[type]] = frozenset({dict})
+_LIST: Final[frozenset[type]] = frozenset({list})
 _EVENT_NEEDS: Final = frozenset({"field", "value", "recorded_at"})
 _ACTIVITY_NEEDS: Final = frozenset({"occurred_at", "kind"})
 _KINDS: Final = frozenset(ACTIVITY_KINDS)
@@ -64,7 +64,11 @@ def read_sheet(raw: list[Any], known: Catalogue) -> tuple[DealSheet, int]:
     """
     try:
         return _read(raw, known)
-    except (Invalid, TypeError, OverflowError) as error:  # TypeError: a list or an object where a text belongs
+    except (
+        Invalid,
+        TypeError,
+        OverflowError,
+    ) as error:  # TypeError: a list or an object where a text belongs
         raise DoubtError("needs a closer look") from error
 
 
@@ -82,7 +86,9 @@ def _read(raw: list[Any], known: Catalogue) -> tuple[DealSheet, int]:
     one_shape = len(shapes) == 1
 
     def column(name: str) -> list[Any]:
-        return [deal[name] for deal in raw] if one_shape and name in names else [deal.get(name) for deal in raw]
+        return (
+            [deal[name] for deal in raw] if one_shape and name in names else [deal.get(name) for deal in raw]
+        )
 
     deal_ids = column("deal_id")
     _only(deal_ids, _TEXT)
@@ -115,13 +121,13 @@ def _read(raw: list[Any], known: Catalogue) -> tuple[DealSheet, int]:
     done = [activities if activities is not None else [] for activities in column("activities")]
     _only(done, _LIST)
     activity_deal, activities = _flat(done)
-    activity_shapes = _shapes(activities, _ACTIVITY_KEYS_NEEDED)
+    _shapes(activities, _ACTIVITY_KEYS_NEEDED)
 
     if any("actor" in shape for shape in event_shapes):
         _texts([event.get("actor") for event in events], _optional_identifier)
     kinds = [activity["kind"] for activity in activities]
     ways = [activity.get("direction") for activity in activities]
-    _require(_KINDS >= set(kinds) and _WAYS >= set(ways))
+    _require(set(kinds) <= _KINDS and set(ways) <= _WAYS)
 
     at_us = moments_us(
         [
@@ -159,8 +165,7 @@ def _told(
     told = {}
     for name, here in places.items():
         values = [events[at]["value"] for at in here]
-        at = np.array(here)
-        whose, when = deal[at], at_us[at]
+        whose, when = deal[here], at_us[here]
         if name == "stage":
             _only(values, _TEXT)
             checked: Sequence[Any] | Floats = _stages(values, whose, when, pipeline, known)
@@ -172,9 +177,7 @@ def _told(
     return told
 
 
-def _stages(
-    values: list[str], deal: Ints, at_us: Ints, pipeline: list[str], known: Catalogue
-) -> list[str]:
+def _stages(values: list[str], deal: Ints, at_us: Ints, pipeline: list[str], known: Catalogue) -> list[str]:
     pipelines = [pipeline[at] for at in deal.tolist()]
     if known.dialect.renames_stages:
         rename = known.dialect.stage
@@ -195,7 +198,7 @@ def _plain(name: str, values: list[Any], known: Catalogue) -> Sequence[Any]:
 
 def _numbers(name: str, values: list[Any], known: Catalogue) -> Floats:
     """(n,) an amount or a BANT answer, NaN for unknown."""
-    if not _NUMBER_OR_NONE >= set(map(type, values)):
+    if not set(map(type, values)) <= _NUMBER_OR_NONE:
         _require(name in BANT)
         check = CHANGING[name]
         values = [check(known.established(name, value)) for value in values]
@@ -217,7 +220,7 @@ def _texts(values: list[Any], check: Check) -> list[Any]:
 def _attributes(name: str, values: list[Any]) -> list[Any]:
     """Values of a custom attribute as texts, None for unknown."""
     attribute(name, None)
-    if not _TEXT_OR_NONE >= set(map(type, values)):
+    if not set(map(type, values)) <= _TEXT_OR_NONE:
         return [attribute(name, value) for value in values]  # 1, 1.0 and true are equal, and three texts
     read = {value: attribute(name, value) for value in set(values)}
     return [read[value] for value in values] if "" in read else values

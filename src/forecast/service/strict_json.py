@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final
-
-import msgspec
-import numpy as np
+from typing import Any
 
 from forecast.service.refusals import Refusal
 
-__all__ = ["dumps", "loads", "loads_at_once", "most_keys"]
-
-_decode: Final = msgspec.json.Decoder().decode
-# What may stand before the colon behind a key: the key's closing quote, or white space.
-_BEFORE_COLON: Final = np.zeros(256, dtype=bool)
-_BEFORE_COLON[list(b'" \t\n\r')] = True
+__all__ = ["dumps", "loads"]
 
 
 class _DuplicateKeyError(ValueError):
@@ -49,29 +41,6 @@ def loads(body: bytes) -> Any:
     except ValueError:
         # Python refuses to read an integer of more than 4,300 digits.
         raise Refusal(400, "bad_number", "the body has a number with too many digits") from None
-
-
-def loads_at_once(body: bytes) -> Any:
-    """The same values as `loads` three times as fast, or ValueError where they may differ.
-
-    Of a key that comes twice the last value is taken: whoever reads an answer of this compares the number of
-    keys it holds with `most_keys`.
-    """
-    try:
-        return _decode(body)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise ValueError("not plain JSON") from error
-
-
-def most_keys(body: bytes) -> int:
-    """At least as many as the objects in a body have keys, the repeated ones counted each time.
-
-    Every key ends in a quote, and nothing but white space stands between it and its colon. Such a colon inside
-    a text counts too: so where values hold as many keys as this, none was lost to a repetition.
-    """
-    text = np.frombuffer(body, dtype=np.uint8)
-    colons = np.flatnonzero(text[1:] == 58)
-    return int(np.count_nonzero(_BEFORE_COLON[text[colons]]))
 
 
 def dumps(answer: Any) -> bytes:
