@@ -42,27 +42,29 @@ DIALECT = Dialect.from_toml(
 PLAIN_WORDS = Catalogue.of(STAGES, MONEY.currencies)
 OWN_WORDS = Catalogue.of(STAGES, MONEY.currencies, DIALECT)
 
-MOMENTS = st.sampled_from(
-    [
-        "2025-11-01T09:00:00Z",
-        "2025-11-02T09:00:00+01:00",
-        "2025-11-03 09:00Z",
-        "2025-12-31T23:59:59.999999999Z",
-        "2025-12-31T23:59:59.9999-00:30",
-        "2026-01-01T00:02:00Z",
-        "2026-01-01T00:00:00Z",
-        "2026-03-01T00:00:00.000+0000",
-        "2025-02-29T00:00:00Z",
-        "2025-11-01T09:00:00",
-        "1969-12-31T23:59:59Z",
-        "2025-11-01T24:00:00Z",
-        "2025-11-01T09:00:00z",
-        "٢٠٢٥-11-01T09:00:00Z",
-    ]
+MOMENTS = (
+    "2025-11-01T09:00:00Z",
+    "2025-11-02T09:00:00+01:00",
+    "2025-11-03 09:00Z",
+    "2025-12-31T23:59:59.999999999Z",
+    "2025-12-31T23:59:59.9999-00:30",
+    "2026-01-01T00:02:00Z",
+    "2026-01-01T00:00:00Z",
+    "2026-03-01T00:00:00.000+0000",
 )
-TEXTS = st.sampled_from(["", " ", "x", "Ada", "new", "EUR", "USD", "GBP", "sales", "partner", "lead", "Neu",
-                         "offer", "won", "intro", "yes", "2026-01-31", "2026-02-30", "commit", "call", "in",
-                         "a\x07b", "a\tb", "\u202e", "é" * 256, '":', '" :', "\\", '\\"', "\ud800"])  # fmt: skip
+NO_MOMENTS = (
+    "2025-02-29T00:00:00Z",
+    "2025-11-01T09:00:00",
+    "1969-12-31T23:59:59Z",
+    "2025-11-01T24:00:00Z",
+    "2025-11-01T09:00:00z",
+    "٢٠٢٥-11-01T09:00:00Z",
+)
+TEXTS = st.sampled_from(
+    ["", " ", "x", "Ada", "new", "EUR", "USD", "GBP", "sales", "partner", "lead", "Neu", "offer", "won",
+     "intro", "yes", "2026-01-31", "2026-02-30", "commit", "call", "in", "a\x07b", "a\tb", "\u202e",
+     "é" * 256, '":', '" :', "\\", '\\"', "\ud800"]
+)  # fmt: skip
 NUMBERS = st.sampled_from([0, -0.0, 1, 0.5, 1.0, 2, -3, 1e13, 10**13 + 1, 1e14, 10**400, 9007199254740993])
 JUNK = st.one_of(
     MOMENTS,
@@ -82,8 +84,7 @@ def usually(value: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.integers(0, 30).flatmap(lambda n: JUNK if n == 7 else value)
 
 
-SOUND_MOMENTS = usually(MOMENTS.filter(lambda text: text[:4] == "2025" and text[5:10] != "02-29"
-                                       and text != "2025-11-01T09:00:00" and "z" not in text and "T24" not in text))  # fmt: skip
+SOUND_MOMENTS = usually(st.sampled_from(MOMENTS))
 VALUES = {
     "stage": st.sampled_from(["lead", "offer", "won"]),
     "amount": st.sampled_from([0, -0.0, 1200.5, 7, None, 1e13]),
@@ -243,10 +244,9 @@ def test_a_repeated_key_is_seen(key: str) -> None:
     activity = {"occurred_at": "2025-11-02T09:00:00Z", "kind": "call"}
     text = json.dumps({"deals": [sound(region="x", activities=[activity])]})
     at = text.index(f'"{key}":')
-    colon = at + len(key) + 3
     for again in (f'"{key}": 1, ', f'"{key}" \n: 1, ', f'"{key[:-1]}\\u{ord(key[-1]):04x}": 1, '):
         doubled = f"{text[:at]}{again}{text[at:]}".encode()
-        assert colon and read_refusal(doubled).code == "duplicate_key"
+        assert read_refusal(doubled).code == "duplicate_key"
 
 
 def read_refusal(body: bytes) -> Refusal:
@@ -300,10 +300,12 @@ def test_numbers_are_read_to_the_last_bit(text: str) -> None:
 
 @settings(deadline=None, max_examples=40)
 @given(
-    form=st.sampled_from(["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S.123", "%Y-%m-%dT%H:%M:%S.1234567"]),
+    form=st.sampled_from(
+        ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S.123", "%Y-%m-%dT%H:%M:%S.1234567"]
+    ),
     zone=st.sampled_from(["Z", "+01:00", "-0530", "+2359"]),
     seed=st.integers(0, 10**6),
-)  # fmt: skip
+)
 def test_many_moments_at_once_are_those_one_by_one(form: str, zone: str, seed: int) -> None:
     at_s = np.random.default_rng(seed).integers(86_400, 7_250_000_000, 250)
     texts = [f"{np.datetime64(int(s), 's').item().strftime(form)}{zone}" for s in at_s]

@@ -81,15 +81,18 @@ class DealSheet:
         return bool(staged.all())
 
     def owners(self, as_of_us: int) -> set[Any]:
-        """All owners of the deals as known before `as_of_us`; None if one has none."""
-        events = self.events.get("owner_id")
+        """All owners of the deals as known before `as_of_us`; None if one has none.
+
+        The column of a deal of which more is told later counts only if no event speaks of its owner.
+        """
         column = self.plain.get("owner_id", [None] * len(self))
+        events = self.events.get("owner_id")
         if events is None:
             return set(column)
-        known = _known(events, as_of_us)
-        # The column of a deal whose owner is told later was not there yet.
-        spoken = set(events.deal.tolist()) if len(known.deal) < len(events.deal) else set()
-        return {name for at, name in enumerate(column) if at not in spoken} | set(known.value)
+        more = {deal for told in self.events.values() for deal in told.deal[told.at_us >= as_of_us].tolist()}
+        overruled = more.intersection(events.deal.tolist())
+        stated = {None if at in overruled else name for at, name in enumerate(column)}
+        return stated | set(_known(events, as_of_us).value)
 
     def columns(self, as_of_us: int, stages: StageMap, money: Money) -> Columns:
         """What was recorded before `as_of_us`, as a history is made of; the deals must be known (`is_known`).
