@@ -97,7 +97,7 @@ class Forecast:
         engine.warm_up()
         metrics = Metrics()
         metrics.bundle(engine.short_id, engine.trained_until_us)
-        _api.open(engine, keys, metrics)
+        _api.open(engine, keys, metrics=metrics)
         # What is loaded now stays for good: the collector need not look at it again and again.
         gc.collect()
         gc.freeze()

@@ -18,9 +18,11 @@ from forecast.outlook import period_inputs
 from forecast.periods import as_of_us, to_timestamp
 from forecast.rollup import roll_up
 from forecast.scoring import score_arrays, score_deals
+from forecast.service.bulk import Bulk, Options
 from forecast.service.catalogue import Catalogue
 from forecast.service.encoding import columns_of, moment, rows
 from forecast.service.intake import MAX_BODY
+from forecast.service.lead_requests import lead_answer, parse_lead_request
 from forecast.service.openapi import example_forecast_request, example_score_request, specification
 from forecast.service.refusals import Refusal
 from forecast.service.requests import (
@@ -65,6 +67,11 @@ class Engine:
         return self.bundle.short_id
 
     @property
+    def bundle_id(self) -> str:
+        """The bundle's id, as answers name it."""
+        return self.bundle.id
+
+    @property
     def trained_until_us(self) -> int:
         """The models saw only what was recorded before this moment."""
         return as_of_us(self.bundle.trained_until)
@@ -75,6 +82,24 @@ class Engine:
         """Answer of `POST /v1/score` and the number of deals in it."""
         request = parse_score_request(body, self.known, now_us)
         return dumps(self.score_answer(request)), len(request.deals)
+
+    def score_leads(self, body: bytes, now_us: int) -> tuple[bytes, int]:
+        """Answer of `POST /v1/leads/score` and the number of leads in it."""
+        request = parse_lead_request(body, self.known, now_us)
+        answer = lead_answer(self.bundle, request, self._ref())
+        return dumps(answer), len(request.leads) + len(request.skipped)
+
+    def bulk(self, query: bytes, media: str, answer: str, request_id: str, now_us: int) -> Bulk:
+        """A stream of `POST /v1/score/bulk`; Refusal 400 for a query that is wrong."""
+        return Bulk(
+            self.bundle,
+            self.known,
+            Options.of(query, now_us),
+            media=media,
+            answer=answer,
+            request_id=request_id,
+            model=self._ref(),
+        )
 
     def forecast(self, body: bytes, now_us: int) -> tuple[bytes, int]:
         """Answer of `POST /v1/forecast` and the number of deals in it."""
