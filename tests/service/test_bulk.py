@@ -308,7 +308,7 @@ def test_a_stream_has_an_end(engine: Engine, deal: Any, monkeypatch: pytest.Monk
     """Past the limit a line says so, and none with `end` follows it; the connection is not closed in order."""
     monkeypatch.setattr(bulk_module, "MAX_ROWS_STREAMED", 300)
     sent = asyncio.run(raw(opened(engine), [lines(*(deal(f"D-{n}") for n in range(500)))]))
-    assert sent[-1]["more_body"]
+    assert sent[-1].get("more_body"), sent
     rows = [json.loads(line) for line in b"".join(message["body"] for message in sent[1:]).splitlines()]
     assert [row["row"] for row in rows[:-1]] == list(range(300))
     assert rows[-1]["error"]["code"] == "too_many_rows"

@@ -83,7 +83,7 @@ class Stream:
         Until the head of the answer is sent, a Refusal is raised; from then on it is told as the last line.
         """
         try:
-            while not self._ended or self.parts.pending:
+            while self._goes_on or self.parts.pending:
                 await self._gather()
                 if self.parts.pending:
                     await self._answer_part()
@@ -102,10 +102,14 @@ class Stream:
                 self._next.cancel()
         return None
 
+    @property
+    def _goes_on(self) -> bool:
+        return not self._ended and self._broken is None
+
     async def _gather(self) -> None:
         """Read until there is a part to compute, or nothing has come for a while."""
         deadline = asyncio.get_running_loop().time() + self.idle_s
-        while not self._ended and not self.parts.full:
+        while self._goes_on and not self.parts.full:
             left = deadline - asyncio.get_running_loop().time()
             message = await self._message(min(_LINGER_S, left) if self.parts.pending else left)
             if message is None:
@@ -125,7 +129,7 @@ class Stream:
                 self.parts.feed(data, last=self._ended)
             except Refusal as refusal:
                 # What came before it is answered first.
-                self._broken, self._ended = refusal, True
+                self._broken = refusal
 
     async def _answer_part(self) -> None:
         while (wait_s := self.rate.wait_seconds(self.access)) > 0:
