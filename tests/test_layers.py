@@ -86,7 +86,10 @@ LIBRARIES: Final[dict[str, Library]] = {
     "prometheus_client": Library("bentoml", "serve", only=("forecast.service",)),
     "duckdb": Library("duckdb", "database", only=("forecast.tables.database",), lazily=("forecast",)),
     "psycopg": Library(
-        "psycopg", "database", only=("forecast.tables.database", "forecast.ledger.database"), lazily=("forecast",)
+        "psycopg",
+        "database",
+        only=("forecast.tables.database", "forecast.ledger.database"),
+        lazily=("forecast",),
     ),
     "sqlalchemy": Library("sqlalchemy", "serve", only=("forecast.ledger",)),
     "alembic": Library("alembic", "serve", only=("forecast.ledger",)),
