@@ -16,7 +16,7 @@ import traceback
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import anyio.to_thread
 from anyio import CapacityLimiter
@@ -35,6 +35,10 @@ from forecast.service.routes import MAY, PROBES, ROUTES, Place, place_of
 from forecast.service.streaming import Parts, Stream
 from forecast.service.strict_json import dumps
 from forecast.service.turns import Turns
+from forecast.service.values import moment_us
+
+if TYPE_CHECKING:
+    from forecast.ledger import Repeat, Served
 
 __all__ = ["PROBES", "ROUTES", "Answers", "Api", "Book", "Limits", "Stored"]
 
@@ -47,9 +51,9 @@ _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._\-]{1,64}")
 _log = logging.getLogger("forecast.service")
 T = TypeVar("T")
 
-# What the two readers of the ledger may be asked; they check the values.
-FORECAST_QUERY: Final = ("period", "level", "entity", "as_of")
-DEAL_QUERY: Final = ("as_of", "locale")
+# As our own encoder writes it near the beginning of an answer.
+_AS_OF: Final = re.compile(rb'"as_of":"([^"]{1,40})"')
+_HEAD: Final = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,43 +128,22 @@ class Stored(Protocol):
         ...
 
 
-class Repeat(Protocol):
-    """An Idempotency-Key that was seen before: `answered`, `other_body` or `running`."""
-
-    kind: str
-    status: int
-    body: bytes
-
-
 class Book(Protocol):
-    """What the ledger keeps of what was asked."""
+    """What the ledger keeps of what was asked; see `forecast.ledger.Ledger`."""
 
-    def idempotent(self, key: str, name: str, digest: str, now_us: int) -> Repeat | None:
+    def idempotent(self, key: str, idempotency_key: str, body_digest: str, *, now_us: int) -> Repeat | None:
         """Claim an Idempotency-Key; None if it is new."""
         ...
 
-    def answered(self, key: str, name: str, status: int, body: bytes) -> None:
+    def answered(self, key: str, idempotency_key: str, status: int, body: bytes) -> None:
         """Keep the answer of a claimed one."""
         ...
 
-    def release(self, key: str, name: str) -> None:
-        """Forget a claim whose request came to nothing."""
+    def released(self, key: str, idempotency_key: str) -> None:
+        """Give up a claim whose request came to nothing."""
         ...
 
-    def served(
-        self,
-        *,
-        served_at_us: int,
-        route: str,
-        key: str,
-        request_id: str,
-        status: int,
-        rows: int,
-        asked_sha256: str,
-        answered_sha256: str,
-        bundle: str | None,
-        as_of_us: int | None,
-    ) -> None:
+    def served(self, entry: Served) -> None:
         """Note what went out; returns at once."""
         ...
 
@@ -176,6 +159,7 @@ class _Reply:
     deals: int = 0
     code: str | None = None
     sent: bool = False
+    as_of_us: int | None = None
 
 
 @dataclass(slots=True)
@@ -303,7 +287,7 @@ class Api:
         try:
             if method == "POST":
                 return await self._post(place, scope, headers, receive, send, seen, answers, access)
-            reply = await self._get(place, scope.get("query_string", b""), answers, access)
+            reply = await self._get(place, scope.get("query_string", b""), seen, answers, access)
         except Refusal:
             self._rate.charge(access, 1 + seen.size // BYTES_PER_ROW)
             raise
@@ -318,16 +302,18 @@ class Api:
             return _Reply(200, b'{"status":"ready"}')
         return _Reply(200, b'{"status":"alive"}')
 
-    async def _get(self, place: Place, query: bytes, answers: Answers, access: Access) -> _Reply:
+    async def _get(self, place: Place, query: bytes, seen: _Seen, answers: Answers, access: Access) -> _Reply:
         if place.path in ("/v1/model", "/docs.json"):
             query_of(query, ())
             return _Reply(200, answers.model() if place.path == "/v1/model" else answers.openapi())
-        stored = self._with_ledger()
-        if place.deal_id is None:
-            asked = query_of(query, FORECAST_QUERY)
-            return _Reply(200, await self._read(lambda: stored.forecast(asked, access)))
-        deal_id, asked = place.deal_id, query_of(query, DEAL_QUERY)
-        return _Reply(200, await self._read(lambda: stored.deal(deal_id, asked, access)))
+        stored, deal_id, asked = self._with_ledger(), place.deal_id, query_of(query)
+        if deal_id is None:
+            answer = await self._read(lambda: stored.forecast(asked, access))
+        else:
+            answer = await self._read(lambda: stored.deal(deal_id, asked, access))
+        reply = _Reply(200, answer, as_of_us=_as_of_us(answer))
+        self._note(seen, reply, hashlib.sha256(query), hashlib.sha256(answer), None)
+        return reply
 
     async def _post(
         self,
@@ -356,7 +342,7 @@ class Api:
         else:
             reply = await self._once(name, place, body, answers, access, now_us)
         self._rate.charge(access, max(1, reply.deals))
-        self._note(seen, reply, hashlib.sha256(body), hashlib.sha256(reply.body), answers, now_us)
+        self._note(seen, reply, hashlib.sha256(body), hashlib.sha256(reply.body), answers.bundle_id)
         return reply
 
     async def _compute(
@@ -371,7 +357,7 @@ class Api:
         elif place.path == "/v1/leads/score":
             compute = answers.score_leads
         answer, deals = await self._turns.run(lambda taken: compute(taken, now_us), body)
-        return _Reply(200, answer, deals=deals)
+        return _Reply(200, answer, deals=deals, as_of_us=_as_of_us(answer))
 
     async def _once(
         self, name: str, place: Place, body: bytes, answers: Answers, access: Access, now_us: int
@@ -382,7 +368,7 @@ class Api:
         asked = hashlib.sha256(b"\0".join((place.path.encode(), (place.deal_id or "").encode(), body)))
         digest = asked.hexdigest()
         try:
-            repeat = await self._read(lambda: book.idempotent(access.key, name, digest, now_us))
+            repeat = await self._read(lambda: book.idempotent(access.key, name, digest, now_us=now_us))
         except Refusal:
             if place.deal_id is not None:
                 raise
@@ -410,7 +396,7 @@ class Api:
             return reply
         finally:
             if not kept:
-                await self._read(lambda: book.release(access.key, name))
+                await self._read(lambda: book.released(access.key, name))
 
     async def _bulk(
         self,
@@ -445,20 +431,22 @@ class Api:
         if reply.code is None:
             await send({"type": "http.response.body", "body": b""})
         # Without its last message the server ends the connection, and the caller sees that some is missing.
-        reply.deals = parts.rows
+        reply.deals, reply.as_of_us = parts.rows, parts.as_of_us
         if not stream.started:
             # Nobody hears this answer; it ends the request for the server around us.
             raise Refusal(400, "disconnected", "the connection ended before the body was complete")
-        self._note(seen, reply, stream.taken, stream.given, answers, now_us)
+        self._note(seen, reply, stream.taken, stream.given, answers.bundle_id)
         return reply
 
-    def _note(
-        self, seen: _Seen, reply: _Reply, asked: Any, answered: Any, answers: Answers, now_us: int
-    ) -> None:
-        """Tell the ledger what went out."""
-        if self._book is not None:
-            self._book.served(
-                served_at_us=now_us,
+    def _note(self, seen: _Seen, reply: _Reply, asked: Any, answered: Any, bundle: str | None) -> None:
+        """Tell the ledger what went out: hashes of both bodies, nothing of what stood in them."""
+        if self._book is None:
+            return
+        from forecast.ledger import Served
+
+        self._book.served(
+            Served(
+                served_at_us=int(self._clock() * 1e6),
                 route=seen.route,
                 key=seen.key,
                 request_id=seen.request_id,
@@ -466,9 +454,10 @@ class Api:
                 rows=reply.deals,
                 asked_sha256=asked.hexdigest(),
                 answered_sha256=answered.hexdigest(),
-                bundle=answers.bundle_id,
-                as_of_us=None,
+                bundle=bundle,
+                as_of_us=reply.as_of_us,
             )
+        )
 
     async def _read(self, ask: Callable[[], T]) -> T:
         """What the ledger says, asked in a thread; Refusal 503 if it does not answer."""
@@ -506,6 +495,12 @@ class Api:
         if self._answers is None:
             raise Refusal(503, "not_ready", "the service is starting", headers={"retry-after": "5"})
         return self._answers
+
+
+def _as_of_us(answer: bytes) -> int | None:
+    """The as-of moment an answer names."""
+    found = _AS_OF.search(answer, 0, _HEAD)
+    return None if found is None else int(moment_us(found[1].decode()))
 
 
 def _request_id(given: bytes | None) -> str:

@@ -13,14 +13,17 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import bentoml
 
 from forecast.bundle import load_bundle
 from forecast.errors import ForecastError
 from forecast.service.api import Api
-from forecast.service.keys import Keys
+from forecast.service.keys import KEYS_FILE, SINGLE_KEY, Finder, Keys
+
+if TYPE_CHECKING:
+    from forecast.ledger import Ledger
 
 __all__ = ["BUNDLE", "Forecast", "Front", "bundle_path"]
 
@@ -90,14 +93,20 @@ class Forecast:
 
         _log_to_stdout()
         try:
-            keys = Keys.from_environment(os.environ)
+            ledger = _ledger()
+            keys = _keys(ledger)
             engine = Engine.load(bundle_path())
         except ForecastError as error:
             _stop(error)
         engine.warm_up()
         metrics = Metrics()
         metrics.bundle(engine.short_id, engine.trained_until_us)
-        _api.open(engine, keys, metrics=metrics)
+        if ledger is None:
+            _api.open(engine, *keys, metrics=metrics)
+        else:
+            from forecast.service.reads import Reads
+
+            _api.open(engine, *keys, metrics=metrics, stored=Reads(ledger), book=ledger)
         # What is loaded now stays for good: the collector need not look at it again and again.
         gc.collect()
         gc.freeze()
@@ -110,13 +119,35 @@ class Forecast:
         """Once, before any worker starts: no keys or no sound bundle, no service."""
         os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
         try:
-            Keys.from_environment(os.environ)
+            ledger = _ledger()
+            if ledger is None or not ledger.keys():
+                Keys.from_environment(os.environ)
             load_bundle(bundle_path())
         except ForecastError as error:
             _stop(error)
 
 
 Forecast.add_asgi_middleware(Front, api=_api)  # type: ignore[attr-defined]  # the decorator made it a service
+
+
+def _ledger() -> Ledger | None:
+    """The ledger of the environment, opened; None if none is named."""
+    from forecast.ledger import Ledger, ledger_url
+
+    url = ledger_url(None, os.environ, None)
+    return None if url is None else Ledger.open(url)
+
+
+def _keys(ledger: Ledger | None) -> list[Finder]:
+    """Keys of the ledger and of the environment; only one of them must have some."""
+    if ledger is None:
+        return [Keys.from_environment(os.environ)]
+    from forecast.ledger import LedgerKeys
+
+    found: list[Finder] = [LedgerKeys(ledger.keys)]
+    if not ledger.keys() or os.environ.get(KEYS_FILE) or os.environ.get(SINGLE_KEY):
+        found.append(Keys.from_environment(os.environ))
+    return found
 
 
 def _stop(error: ForecastError) -> NoReturn:

@@ -19,9 +19,10 @@ _YEAR_US: Final = 366 * 86_400 * 1_000_000
 _MAX_QUERY: Final = 4_096
 
 
-def query_of(query: bytes, known: Collection[str]) -> dict[str, str]:
+def query_of(query: bytes, known: Collection[str] | None = None) -> dict[str, str]:
     """The parameters of a query string by name.
 
+    known : those there are; None where somebody else knows
     Raises Refusal 400 for a name that is not known or comes twice, and for what is no UTF-8.
     """
     if len(query) > _MAX_QUERY:
@@ -32,11 +33,11 @@ def query_of(query: bytes, known: Collection[str]) -> dict[str, str]:
     except ValueError:
         raise Refusal(400, "bad_query", "the query cannot be read as name=value pairs in UTF-8") from None
     for name, value in pairs:
-        if name not in known:
+        if known is not None and name not in known:
             listed = f"known are {', '.join(sorted(known))}" if known else "this path takes none"
             raise Refusal(400, "unknown_key", f"is no parameter; {listed}", field=plain_word(name))
         if name in found:
-            raise Refusal(400, "duplicate_key", "comes twice", field=name)
+            raise Refusal(400, "duplicate_key", "comes twice", field=plain_word(name))
         found[name] = value
     return found
 

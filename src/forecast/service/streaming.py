@@ -33,6 +33,9 @@ class Parts(Protocol):
     rows: int
 
     @property
+    def as_of_us(self) -> int: ...
+
+    @property
     def pending(self) -> int: ...
 
     @property
