@@ -299,14 +299,14 @@ _DEAL_ID: Final[Json] = {
 }
 
 
-def _query(name: str, schema: Json, text: str, example: Any, *, required: bool = False) -> Json:
+def _query(name: str, schema: Json, text: str, example: Any = None, *, required: bool = False) -> Json:
     return {
         "name": name,
         "in": "query",
         "required": required,
         "description": text,
         "schema": schema,
-        "example": example,
+        **({} if example is None else {"example": example}),
     }
 
 
@@ -318,8 +318,7 @@ _FORECAST_PARAMETERS: Final[list[Json]] = [
     _query(
         "snapshot",
         {"type": "string", "pattern": "^[0-9a-f]{12,64}$"},
-        "The snapshot of this id; not together with as_of",
-        "6b1f0c9e4d7a",
+        "The snapshot of this id or of its first 12 digits, e.g. 6b1f0c9e4d7a; not together with as_of",
     ),
 ]
 _BULK_PARAMETERS: Final[list[Json]] = [
@@ -378,8 +377,8 @@ def _bulk(examples: Examples) -> Json:
         "operationId": "scoreBulk",
         "summary": "Score a book of any size, row by row",
         "description": "Rows are scored as they come and answered in their order; read the answer while you "
-        "send. A row that is wrong is answered with its error, and the others go on. The answer has the form of the "
-        "request, or the one named by Accept.",
+        "send. A row that is wrong is answered with its error, and the others go on. The answer has the form "
+        "of the request, or the one named by Accept.",
         "parameters": [*_BULK_PARAMETERS, *_COMMON],
         "requestBody": {"required": True, "content": content(examples.bulk, examples.table, asked)},
         "responses": {

@@ -237,6 +237,7 @@ _SCORE: Final = object_of(
     tuple(name for name in _SCORE_COLUMNS if name != "won_in_period"),
     "One open deal.",
 )
+_LEAD_REASON: Final = ("feature", "label", "effect", "value", "text")
 _LEAD: Final = object_of(
     {
         "lead_id": ID,
@@ -271,7 +272,7 @@ _LEAD_SCORE: Final = object_of(
         "becomes_won": {**SHARE, "description": "Becomes a won deal within 730 days"},
         "score": {"type": "integer", "minimum": 1, "maximum": 100},
         "grade": {"type": "string", "enum": ["A", "B", "C", "D"]},
-        "reasons": {"type": "array", "items": ref("Reason")},
+        "reasons": {"type": "array", "items": ref("LeadReason")},
     },
     (
         "lead_id",
@@ -385,6 +386,11 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "Lead": _LEAD,
     "LeadRequest": _LEAD_REQUEST,
     "LeadScore": _LEAD_SCORE,
+    "LeadReason": object_of(
+        {name: _REASON["properties"][name] for name in _LEAD_REASON},
+        _LEAD_REASON,
+        "Why a lead's chance is what it is: changes of converted_90d against the average lead of the training.",
+    ),
     "LeadSkipped": object_of(
         {
             "lead_id": {"type": "string"},
