@@ -182,8 +182,8 @@ class Client:
     ) -> dict[str, Any]:
         """Say what a manager thinks of a deal; what was said is never changed, only followed.
 
-        idempotency_key : names this judgement, so that it is made once however often it is sent; left out, one is
-            made up for this call
+        idempotency_key : names this judgement, so that it is made once however often it is sent; left out, one
+            is made up for this call
         """
         body = _given(
             forecast_category=forecast_category,

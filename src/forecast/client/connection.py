@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import socket
 import ssl
 import threading
 import time
@@ -80,7 +81,7 @@ class Connection:
         """
         connection = self._connected()
         sender = threading.Thread(target=lambda: None)
-        failed: list[BaseException] = []
+        failed: list[Exception] = []
         try:
             connection.putrequest("POST", self._base + path)
             for name, value in {**self._headers(), **headers, "Transfer-Encoding": "chunked"}.items():
@@ -94,15 +95,16 @@ class Connection:
             while piece := response.read1(_PIECE):
                 yield piece
         except (OSError, http.client.HTTPException) as error:
+            if failed:
+                raise failed[0] from None
             raise BrokenStreamError(
                 f"the connection ended in the middle of the answer ({type(error).__name__})"
             ) from None
         finally:
             # Whatever became of it, this connection carries no other request.
-            connection.close()
+            _shut(connection)
             sender.join(self._timeout_seconds)
-        if failed and not isinstance(failed[0], OSError | http.client.HTTPException):
-            raise failed[0]
+            connection.close()
 
     def _sent(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], *, repeatable: bool
@@ -143,20 +145,36 @@ class Connection:
         return {"Authorization": f"Bearer {self._key}"}
 
 
-def _send(
-    connection: http.client.HTTPConnection, pieces: Iterable[bytes], failed: list[BaseException]
-) -> None:
-    """Send a body in chunks. If the service stops reading, its answer says why."""
+def _send(connection: http.client.HTTPConnection, pieces: Iterable[bytes], failed: list[Exception]) -> None:
+    """Send a body in chunks. A service that stops reading says why; `failed` gets what is the caller's fault."""
     try:
         for piece in pieces:
             if piece:
-                connection.send(b"%x\r\n%b\r\n" % (len(piece), piece))
-        connection.send(b"0\r\n\r\n")
-    except BaseException as error:  # told to the reader's thread
+                _send_piece(connection, b"%x\r\n%b\r\n" % (len(piece), piece))
+        _send_piece(connection, b"0\r\n\r\n")
+    except _StoppedError:
+        return
+    except Exception as error:
         failed.append(error)
-        if not isinstance(error, OSError | http.client.HTTPException) and connection.sock is not None:
-            with contextlib.suppress(OSError):
-                connection.sock.close()
+        _shut(connection)
+
+
+class _StoppedError(Exception):
+    """The service takes no more."""
+
+
+def _send_piece(connection: http.client.HTTPConnection, piece: bytes) -> None:
+    try:
+        connection.send(piece)
+    except (OSError, http.client.HTTPException):
+        raise _StoppedError from None
+
+
+def _shut(connection: http.client.HTTPConnection) -> None:
+    """Wake whoever waits on the connection, in whichever thread."""
+    if connection.sock is not None:
+        with contextlib.suppress(OSError):
+            connection.sock.shutdown(socket.SHUT_RDWR)
 
 
 def _refused(status: int, answer: bytes, retry_after_s: float | None) -> RefusedError:
