@@ -146,7 +146,7 @@ class Connection:
 
 
 def _send(connection: http.client.HTTPConnection, pieces: Iterable[bytes], failed: list[Exception]) -> None:
-    """Send a body in chunks. A service that stops reading says why; `failed` gets what is the caller's fault."""
+    """Send a body in chunks. One that stops reading says why; `failed` gets a fault of the caller."""
     try:
         for piece in pieces:
             if piece:
