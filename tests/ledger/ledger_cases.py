@@ -52,7 +52,7 @@ def snapshot(
                 "account_id": account,
                 "pipeline": "sales",
                 "stage": "qualified",
-                **{column: 0.25 + place for column in SCORE_NUMBERS},
+                **dict.fromkeys(SCORE_NUMBERS, 0.25 + place),
                 **{f"close_on_{q}": "2026-02-03" for q in ("p10", "p50", "p90")},
                 "score": 50 + place,
                 "grade": "B",

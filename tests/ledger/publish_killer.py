@@ -4,6 +4,7 @@ A process of its own: it forks, which a test process with threads should not.
 python publish_killer.py publish|erase URL KILLS
 """
 
+# ruff: noqa: S608  (statements made of our own names)
 from __future__ import annotations
 
 import json
@@ -14,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from ledger_cases import Deals, snapshot
 
@@ -24,7 +26,7 @@ GONE = "canary-7731"
 
 
 def main(what: str, url: str, kills: int) -> None:
-    rng = random.Random(7)
+    rng = random.Random(7)  # noqa: S311  (moments of kills)
     with Ledger.open(url):
         pass
     attempt = {"publish": publication, "erase": erasure}[what]
@@ -36,7 +38,7 @@ def main(what: str, url: str, kills: int) -> None:
     for number in range(kills):
         left.append(attempt(url, f"s{number}", rng.uniform(0, seconds)))
         seconds *= 0.7 if left[-1] else 1.4  # about half come to their end, however busy the machine is
-    print(json.dumps({"kills": kills, "whole": left.count(True), "nothing": left.count(False)}))
+    sys.stdout.write(json.dumps({"kills": kills, "whole": left.count(True), "nothing": left.count(False)}))
 
 
 def prepare(what: str, url: str, name: str) -> None:
@@ -68,14 +70,14 @@ def publication(url: str, name: str, after: float) -> bool:
         with ledger._database.read() as connection:
             rows = {
                 table: connection.exec_driver_sql(
-                    f"SELECT count(*) FROM {table} t WHERE NOT EXISTS "  # noqa: S608  (our own names)
+                    f"SELECT count(*) FROM {table} t WHERE NOT EXISTS "
                     "(SELECT 1 FROM snapshots s WHERE s.number = t.snapshot)"
                 ).scalar_one()
                 for table in ("scores", "forecasts", "snapshot_periods")
             }
             assert set(rows.values()) == {0}, rows
             if found is not None:
-                asked = f"SELECT count(*) FROM scores WHERE snapshot = {found.number}"  # noqa: S608
+                asked = f"SELECT count(*) FROM scores WHERE snapshot = {found.number}"
                 assert connection.exec_driver_sql(asked).scalar_one() == len(BOOK) == found.deals
     return found is not None
 
@@ -94,12 +96,12 @@ def erasure(url: str, name: str, after: float) -> bool:
     if url.startswith("sqlite"):
         file = url.removeprefix("sqlite:///")
         for path in (file, f"{file}-wal"):
-            assert not os.path.exists(path) or GONE.encode() not in open(path, "rb").read(), path
+            assert not os.path.exists(path) or GONE.encode() not in Path(path).read_bytes(), path
     return finished
 
 
 def run(task: Callable[[], None], after: float) -> bool:
-    """Do something in a process of its own; whether it came to its end. Any failure but our kill is one here."""
+    """Do something in a process of its own; whether it came to its end. Any other failure is raised here."""
     child = os.fork()
     if child == 0:
         try:

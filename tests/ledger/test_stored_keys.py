@@ -26,7 +26,7 @@ def header(token: str) -> bytes:
 
 
 def recognised(ledger: Ledger, token: str) -> Access | None:
-    keys = LedgerKeys(ledger.keys, clock=clock)
+    keys = LedgerKeys(ledger, clock=clock)
     try:
         return keys.find(header(token))
     finally:
@@ -76,9 +76,16 @@ def test_anything_else_is_not_recognised(file_ledger: Ledger, wrong: object) -> 
 
 def test_the_scheme_is_bearer_and_a_header_may_be_missing_or_odd(file_ledger: Ledger) -> None:
     token = file_ledger.create_key("CRM", "score", now_us=NOW_US).token
-    keys = LedgerKeys(file_ledger.keys, clock=clock)
+    keys = LedgerKeys(file_ledger, clock=clock)
     assert keys.find(f"bearer  {token} ".encode()) is not None
-    for other in (None, b"", token.encode(), f"Basic {token}".encode(), b"Bearer \xff\x00", b"Bearer " * 10_000):
+    for other in (
+        None,
+        b"",
+        token.encode(),
+        f"Basic {token}".encode(),
+        b"Bearer \xff\x00",
+        b"Bearer " * 10_000,
+    ):
         assert keys.find(other) is None
     keys.close()
 
@@ -87,7 +94,7 @@ def test_an_unknown_id_takes_the_steps_of_a_wrong_secret(
     file_ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = file_ledger.create_key("CRM", "score", now_us=NOW_US).token
-    keys = LedgerKeys(file_ledger.keys, clock=clock)
+    keys = LedgerKeys(file_ledger, clock=clock)
     compared: list[tuple[int, int]] = []
     real, seen = hmac.compare_digest, hashlib.sha256
     hashed: list[int] = []
@@ -114,7 +121,7 @@ def test_an_unknown_id_takes_the_steps_of_a_wrong_secret(
 
 def test_a_revoked_key_stops_by_itself(ledger: Ledger) -> None:
     made = ledger.create_key("CRM", "score", now_us=NOW_US)
-    keys = LedgerKeys(ledger.keys, poll_seconds=0.05, clock=clock)
+    keys = LedgerKeys(ledger, poll_seconds=0.05, clock=clock)
     assert keys.find(header(made.token)) is not None
     assert ledger.revoke_key(made.id, now_us=NOW_US)
     waited = time.monotonic() + 5
@@ -123,7 +130,7 @@ def test_a_revoked_key_stops_by_itself(ledger: Ledger) -> None:
         time.sleep(0.01)
     keys.close()
     assert not ledger.revoke_key(made.id, now_us=NOW_US)
-    assert [key.revoked_at_us for key in ledger.keys()] == [NOW_US]
+    assert [key.revoked_at_us for key in ledger.stored_keys()] == [NOW_US]
 
 
 def test_it_is_read_again_often_enough_for_the_promise() -> None:
@@ -135,7 +142,7 @@ def test_it_is_read_again_often_enough_for_the_promise() -> None:
 def test_a_key_ends_at_its_moment_without_being_read_again(file_ledger: Ledger) -> None:
     made = file_ledger.create_key("CRM", "score", expires_at_us=NOW_US + DAY_US, now_us=NOW_US)
     times = [(NOW_US + DAY_US - 1) / 1e6 - 0.001, (NOW_US + DAY_US) / 1e6]
-    keys = LedgerKeys(file_ledger.keys, clock=lambda: times[0])
+    keys = LedgerKeys(file_ledger, clock=lambda: times[0])
     assert keys.find(header(made.token)) is not None
     times[0] = times[1]
     assert keys.find(header(made.token)) is None
@@ -144,19 +151,22 @@ def test_a_key_ends_at_its_moment_without_being_read_again(file_ledger: Ledger) 
 
 def test_while_the_ledger_does_not_answer_the_keys_last_read_hold(file_ledger: Ledger) -> None:
     made = file_ledger.create_key("CRM", "score", now_us=NOW_US)
-    answers = True
 
-    def read() -> list[StoredKey]:
-        if answers:
-            return file_ledger.keys()
-        raise UnavailableError("gone")
+    class Failing:
+        answers = True
 
-    keys = LedgerKeys(read, poll_seconds=0.01, clock=clock)
-    answers = False
+        def stored_keys(self) -> list[StoredKey]:
+            if self.answers:
+                return file_ledger.stored_keys()
+            raise UnavailableError("gone")
+
+    source = Failing()
+    keys = LedgerKeys(source, poll_seconds=0.01, clock=clock)
+    source.answers = False
     time.sleep(0.1)
     assert keys.find(header(made.token)) is not None
     assert keys.stale_seconds > 0.05
-    answers = True
+    source.answers = True
     waited = time.monotonic() + 5
     while keys.stale_seconds > 0.05:
         assert time.monotonic() < waited
@@ -181,7 +191,7 @@ def test_a_key_that_cannot_be_meant_is_refused(
 ) -> None:
     with pytest.raises(UsageError):
         file_ledger.create_key(name, role, scope, expires_at_us=ends_us, now_us=NOW_US)
-    assert file_ledger.keys() == []
+    assert file_ledger.stored_keys() == []
 
 
 def test_an_unknown_key_cannot_be_revoked(file_ledger: Ledger) -> None:
