@@ -127,7 +127,7 @@ def _scores(outlook: Outlook, places: pd.DataFrame) -> pd.DataFrame:
     """The columns of the ledger's scores."""
     scores, history = outlook.scores, outlook.history
     deal = history.index_of(scores["deal_id"].to_numpy(object))
-    won, lost = win_and_loss(history, outlook.bundle, deal, outlook.as_of)
+    won, lost = win_and_loss(history, outlook.bundle, deal, outlook.as_of, outlook.period)
     italian = score_open_deals(
         history, outlook.bundle, outlook.as_of, period=outlook.period, reasons=_REASONS, locale="it"
     )

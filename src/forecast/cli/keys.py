@@ -66,7 +66,7 @@ def show(ledger: str | None) -> None:
     from rich.table import Table
 
     with open_ledger(ledger) as kept:
-        stored = kept.keys()
+        stored = kept.stored_keys()
     table = Table(box=None, pad_edge=False)
     for heading in ("Id", "Name", "Role", "Scope", "Rows/min", "Made", "Until", "State"):
         table.add_column(heading, overflow="fold", no_wrap=heading != "Name")

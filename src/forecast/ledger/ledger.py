@@ -121,7 +121,7 @@ class Ledger:
             now_us=now_us,
         )
 
-    def keys(self) -> list[StoredKey]:
+    def stored_keys(self) -> list[StoredKey]:
         """All keys, revoked ones too, in order of making."""
         with self._database.read() as connection:
             return keys.list_keys(connection)

@@ -10,7 +10,8 @@ import pandas as pd
 from forecast.arrays import Floats, Ints
 from forecast.bundle import Bundle
 from forecast.history import History
-from forecast.periods import as_of_us
+from forecast.periods import Period, as_of_us
+from forecast.scoring.scores import marks_and_span
 
 __all__ = ["CURVE_DAYS", "win_and_loss"]
 
@@ -19,18 +20,30 @@ CURVE_DAYS: Final = (7, 14, 21, 30, 45, 60, 90, 120, 150, 180, 240, 300, 365, 54
 _BLOCK: Final = 4_096
 
 
-def win_and_loss(history: History, bundle: Bundle, deal: Ints, as_of: pd.Timestamp) -> tuple[Floats, Floats]:
+def win_and_loss(
+    history: History, bundle: Bundle, deal: Ints, as_of: pd.Timestamp, period: Period | None = None
+) -> tuple[Floats, Floats]:
     """(n, D) chances of being won, and of being lost, by each of CURVE_DAYS, of given open deals.
 
-    At the horizons of the scores these are their columns, but for rounding in the last place.
+    period : of the scores the curve stands beside. The time axis is theirs, so at their horizons the curve
+        is their columns; between its edges, days apart, it runs straight.
     """
     models, at_us = bundle.models, as_of_us(as_of)
-    days = np.array(CURVE_DAYS, dtype=np.float64)
-    cells = models.cells(at_us, days)
+    cells = models.cells(at_us, marks_and_span(as_of, period)[0])
+    days, edges = np.array(CURVE_DAYS, dtype=np.float64), cells.edges_days
+    after = np.searchsorted(edges, days - 1e-9).clip(1, len(edges) - 1)
+    part = np.clip((days - edges[after - 1]) / (edges[after] - edges[after - 1]), 0.0, 1.0)
+
+    def on_days(at_edges: Floats) -> Floats:
+        before, behind = at_edges[:, after - 1], at_edges[:, after]
+        found: Floats = np.where(part > 1.0 - 1e-9, behind, before + part * (behind - before))
+        return found
+
     features = models.features(history, deal, np.full(len(deal), at_us))
     won, lost = np.empty((len(deal), len(days))), np.empty((len(deal), len(days)))
     for start in range(0, len(deal), _BLOCK):
         rows = slice(start, start + _BLOCK)
         curves = cells.curves(models.log_hazard(features.take(rows)))
-        won[rows], lost[rows] = curves.won_by(days), curves.lost_by(days)
+        won[rows] = on_days(curves.won)
+        lost[rows] = on_days(np.maximum(curves.decided - curves.won, 0.0))
     return won, lost
