@@ -20,8 +20,10 @@ from forecast import __version__
 __all__ = ["code_of", "sources_hash"]
 
 _FOLDER: Final = Path(__file__).resolve().parent
-_NO_RESULT: Final = frozenset({"cli", "service", "simulator", "connectors", "py.typed"})
-"""Parts of the package that ask for results, or serve or invent data, and compute none."""
+_NO_RESULT: Final = frozenset(
+    {"cli", "service", "promotion", "simulator", "connectors", "access.py", "lock.py", "py.typed"}
+)
+"""Parts of the package that ask for results, serve or choose bundles, or invent data, and compute none."""
 
 
 def sources_hash(folder: Path, without: Collection[str] = ()) -> str:

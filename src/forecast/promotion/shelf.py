@@ -28,9 +28,9 @@ import pandas as pd
 
 from forecast.bundle import MANIFEST, load_bundle, resolve_bundle, set_current
 from forecast.errors import BundleError, OutputError
+from forecast.lock import exclusive
+from forecast.promotion.log import FIRST, REFUSE, Entry, Served, State, fold, moment, who
 from forecast.tables import write_bytes
-from training.lock import exclusive
-from training.promotion.log import FIRST, REFUSE, Entry, Served, State, fold, moment, who
 
 __all__ = ["Shelf", "is_kept_name"]
 
