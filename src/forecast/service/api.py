@@ -121,6 +121,10 @@ class Api:
         self._metrics = metrics
         self._answers = answers
 
+    def swap(self, answers: Answers) -> None:
+        """Another engine answers from the next request on; those under way end with theirs."""
+        self._answers = answers
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
         started = time.perf_counter()

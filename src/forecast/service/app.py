@@ -7,18 +7,21 @@ time-out are not used: they log and label raw paths, answer errors in other shap
 
 from __future__ import annotations
 
+import atexit
 import gc
 import logging
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import bentoml
 
-from forecast.bundle import load_bundle
 from forecast.errors import ForecastError
+from forecast.service.admission import Admission
 from forecast.service.api import Api
 from forecast.service.keys import Keys
 
@@ -26,6 +29,8 @@ __all__ = ["BUNDLE", "Forecast", "Front", "bundle_path"]
 
 BUNDLE: Final = "FORECAST_BUNDLE"
 WORKERS: Final = "FORECAST_WORKERS"
+# Set by the supervisor for its workers: the folder of `admission`.
+SERVER_FOLDER: Final = "FORECAST_SERVER_FOLDER"
 _DEFAULT_BUNDLE: Final = Path("models/current")
 
 # One application per process; a worker opens it once its bundle is loaded.
@@ -84,23 +89,28 @@ class Forecast:
     """Scores open deals and adds them up to a bookings forecast."""
 
     def __init__(self) -> None:
-        """Once per worker: load the verified bundle and warm up, then open the door."""
+        """Once per worker: load the verified bundle and warm up, then open the door and follow the pointer."""
         from forecast.service.engine import Engine
         from forecast.service.metrics import Metrics
+        from forecast.service.reload import Follower
 
         _log_to_stdout()
         try:
             keys = Keys.from_environment(os.environ)
-            engine = Engine.load(bundle_path())
+            admission = _admission()
+            # What served last, not what is offered now: a worker that starts again must come up.
+            engine = Engine.load(admission.last_good())
         except ForecastError as error:
             _stop(error)
         engine.warm_up()
         metrics = Metrics()
         metrics.bundle(engine.short_id, engine.trained_until_us)
-        _api.open(engine, keys, metrics)
+        follower = Follower(bundle_path(), admission, engine, _api.swap, metrics)
+        _api.open(engine, keys, metrics=metrics)
         # What is loaded now stays for good: the collector need not look at it again and again.
         gc.collect()
         gc.freeze()
+        follower.start()
         # A bulk request computes in a thread; hand the interpreter back to small ones within a millisecond.
         sys.setswitchinterval(0.001)
 
@@ -111,12 +121,29 @@ class Forecast:
         os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
         try:
             Keys.from_environment(os.environ)
-            load_bundle(bundle_path())
+            os.environ.pop(SERVER_FOLDER, None)
+            _admission()
         except ForecastError as error:
             _stop(error)
 
 
 Forecast.add_asgi_middleware(Front, api=_api)  # type: ignore[attr-defined]  # the decorator made it a service
+
+
+def _admission() -> Admission:
+    """The folder that supervisor and workers share, made and filled by whoever comes first.
+
+    Raises BundleError if there is no sound bundle to begin with.
+    """
+    folder = os.environ.get(SERVER_FOLDER)
+    if folder is not None:
+        return Admission(Path(folder))
+    made = tempfile.mkdtemp(prefix="forecast-serve-")
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    admission = Admission(Path(made))
+    admission.begin(bundle_path())
+    os.environ[SERVER_FOLDER] = made
+    return admission
 
 
 def _stop(error: ForecastError) -> NoReturn:

@@ -6,7 +6,9 @@ who asks for random paths could fill the memory of every worker.
 
 from __future__ import annotations
 
+import contextlib
 import os
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -44,22 +46,46 @@ class Metrics:
         )
         self._bundle = Gauge(
             "forecast_bundle_info",
-            "1 for the bundle in use",
+            "1 for the bundle a worker serves; its first twelve digits",
             ["bundle"],
             registry=self._registry,
-            multiprocess_mode="livemax",
+            multiprocess_mode="liveall",
         )
         self._trained = Gauge(
             "forecast_bundle_trained_until_seconds",
-            "Until when the bundle in use was trained, as Unix time",
+            "Until when the bundle in use was trained, as Unix time; the oldest of all workers",
+            registry=self._registry,
+            multiprocess_mode="livemin",
+        )
+        self._reloads = Counter(
+            "forecast_reloads_total",
+            "Bundles offered to a running worker, by what became of them: accepted or refused",
+            ["result"],
+            registry=self._registry,
+        )
+        self._refusing = Gauge(
+            "forecast_bundle_refused",
+            "1 while what is offered does not serve, because it is damaged or missing",
             registry=self._registry,
             multiprocess_mode="livemax",
         )
+        self._serving = ""
 
     def bundle(self, short_id: str, trained_until_us: int) -> None:
-        """A bundle came into use."""
+        """A bundle came into use, in place of the one before."""
+        if self._serving:
+            self._bundle.labels(self._serving).set(0)
         self._bundle.labels(short_id).set(1)
+        self._serving = short_id
         self._trained.set(trained_until_us / 1e6)
+
+    def reloaded(self, result: str) -> None:
+        """A bundle was offered and `accepted` or `refused`."""
+        self._reloads.labels(result).inc()
+
+    def refusing(self, refusing: bool) -> None:
+        """Whether another bundle is offered than the one that serves."""
+        self._refusing.set(float(refusing))
 
     def answered(self, route: str, status: int, seconds: float, deals: int, code: str | None) -> None:
         """A request was answered; `route` is one of our own paths, or `other`."""
@@ -74,6 +100,16 @@ class Metrics:
         """The Prometheus text of all workers."""
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
             return bytes(generate_latest(self._registry))
+        _forget_the_dead(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
         everybody = CollectorRegistry()
         MultiProcessCollector(everybody)  # type: ignore[no-untyped-call]  # prometheus_client types half
         return bytes(generate_latest(everybody))
+
+
+def _forget_the_dead(folder: Path) -> None:
+    """Drop the gauges of workers that ended: what they served is served no more."""
+    for file in folder.glob("gauge_live*.db"):
+        process = file.stem.rsplit("_", 1)[-1]
+        if process.isdigit() and not Path(f"/proc/{process}").exists() and Path("/proc/self").exists():
+            with contextlib.suppress(FileNotFoundError):
+                file.unlink()
