@@ -23,6 +23,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 ORDER: Final[tuple[tuple[str, ...], ...]] = (
     ("training",),
     ("forecast.cli", "forecast.service"),
+    ("forecast.publishing",),
     ("forecast.receipts",),
     ("forecast.report",),
     ("forecast.evaluation",),
@@ -31,7 +32,7 @@ ORDER: Final[tuple[tuple[str, ...], ...]] = (
     ("forecast.bundle",),
     ("forecast.models",),
     ("forecast.features",),
-    ("forecast.history", "forecast.simulator", "forecast.connectors"),
+    ("forecast.history", "forecast.simulator", "forecast.connectors", "forecast.ledger"),
     ("forecast.tables",),
     (
         "forecast.access",
@@ -85,7 +86,11 @@ LIBRARIES: Final[dict[str, Library]] = {
     "anyio": Library("bentoml", "serve", only=("forecast.service",)),
     "prometheus_client": Library("bentoml", "serve", only=("forecast.service",)),
     "duckdb": Library("duckdb", "database", only=("forecast.tables.database",), lazily=("forecast",)),
-    "psycopg": Library("psycopg", "database", only=("forecast.tables.database",), lazily=("forecast",)),
+    "psycopg": Library(
+        "psycopg", "database", only=("forecast.tables.database", "forecast.ledger.database"), lazily=("forecast",)
+    ),
+    "sqlalchemy": Library("sqlalchemy", "serve", only=("forecast.ledger",)),
+    "alembic": Library("alembic", "serve", only=("forecast.ledger",)),
     "httpx": Library("httpx", "crm", only=("forecast.connectors",)),
     "mlflow": Library("mlflow", "train", only=("training.tracking",)),
     "optuna": Library("optuna", "train", only=("training.tuning",)),
