@@ -84,10 +84,14 @@ LIBRARIES: Final[dict[str, Library]] = {
     "starlette": Library("bentoml", "serve", only=("forecast.service",)),
     "pydantic": Library("bentoml", "serve", only=("forecast.service",)),
     "anyio": Library("bentoml", "serve", only=("forecast.service",)),
+    "opentelemetry": Library("bentoml", "serve", only=("forecast.service.tracing",), lazily=("forecast",)),
     "prometheus_client": Library("bentoml", "serve", only=("forecast.service",)),
     "duckdb": Library("duckdb", "database", only=("forecast.tables.database",), lazily=("forecast",)),
     "psycopg": Library(
-        "psycopg", "database", only=("forecast.tables.database", "forecast.ledger.database"), lazily=("forecast",)
+        "psycopg",
+        "database",
+        only=("forecast.tables.database", "forecast.ledger.database"),
+        lazily=("forecast",),
     ),
     "sqlalchemy": Library("sqlalchemy", "serve", only=("forecast.ledger",)),
     "alembic": Library("alembic", "serve", only=("forecast.ledger",)),

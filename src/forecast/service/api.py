@@ -18,7 +18,9 @@ from typing import Any, Final, Protocol
 
 from forecast.service.intake import headers_of, take_body
 from forecast.service.keys import Keys
+from forecast.service.logs import request_line
 from forecast.service.metrics import CONTENT_TYPE, Metrics
+from forecast.service.readiness import Readiness, ready_body
 from forecast.service.refusals import Refusal
 from forecast.service.strict_json import dumps
 from forecast.service.turns import Turns
@@ -114,16 +116,29 @@ class Api:
             patience_s=self._limits.patience_seconds,
         )
         self._metrics: Metrics | None = None
+        self._readiness: Readiness | None = None
 
-    def open(self, answers: Answers, keys: Keys, metrics: Metrics | None = None) -> None:
+    def open(
+        self,
+        answers: Answers,
+        keys: Keys,
+        metrics: Metrics | None = None,
+        readiness: Readiness | None = None,
+    ) -> None:
         """Begin to answer."""
         self._keys = keys
         self._metrics = metrics
+        self._readiness = readiness
         self._answers = answers
 
     def swap(self, answers: Answers) -> None:
         """Another engine answers from the next request on; those under way end with theirs."""
         self._answers = answers
+
+    @property
+    def waiting(self) -> dict[str, int]:
+        """How many requests wait, by lane."""
+        return self._turns.waiting
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -143,17 +158,18 @@ class Api:
             return
         if self._metrics is not None:
             self._metrics.answered(seen.route, reply.status, seconds, reply.deals, reply.code)
-        _log.info(
-            "%s %s %d %.1fms bytes=%d deals=%d key=%s request=%s%s",
-            scope["method"] if scope["method"] in ("GET", "POST", "HEAD") else "-",
-            seen.route,
-            reply.status,
-            seconds * 1e3,
-            seen.size,
-            reply.deals,
-            seen.key,
-            seen.request_id,
-            f" code={reply.code}" if reply.code else "",
+            self._metrics.scored(seen.route, reply.body)
+        request_line(
+            _log,
+            method=scope["method"] if scope["method"] in ("GET", "POST", "HEAD") else "-",
+            route=seen.route,
+            status=reply.status,
+            seconds=seconds,
+            size=seen.size,
+            deals=reply.deals,
+            key=seen.key,
+            request_id=seen.request_id,
+            code=reply.code,
         )
 
     async def _answer(
@@ -174,7 +190,7 @@ class Api:
             return _Reply(200, b'{"status":"alive"}')
         answers = self._ready()
         if path == "/readyz":
-            return _Reply(200, b'{"status":"ready"}')
+            return _Reply(200, ready_body(self._readiness.reasons() if self._readiness else []))
         if path == "/v1/model":
             return _Reply(200, answers.model())
         if path == "/docs.json":

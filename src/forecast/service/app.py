@@ -9,21 +9,28 @@ from __future__ import annotations
 
 import atexit
 import gc
-import logging
 import os
 import shutil
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import bentoml
 
 from forecast.errors import ForecastError
+from forecast.service import logs
 from forecast.service.admission import Admission
-from forecast.service.api import Api
+from forecast.service.api import ROUTES, Api
 from forecast.service.keys import Keys
+from forecast.service.tracing import is_wanted, traced, tracer, wanted_tracer
+
+if TYPE_CHECKING:
+    from forecast.service.metrics import Metrics
+    from forecast.service.readiness import Readiness
 
 __all__ = ["BUNDLE", "Forecast", "Front", "bundle_path"]
 
@@ -53,7 +60,8 @@ class Front:
 
     def __init__(self, app: Callable[..., Awaitable[None]], api: Api) -> None:
         self._app = app
-        self._api = api
+        spans = wanted_tracer()
+        self._api = api if spans is None else traced(api, spans, _route_of)
 
     async def __call__(
         self,
@@ -92,11 +100,13 @@ class Forecast:
         """Once per worker: load the verified bundle and warm up, then open the door and follow the pointer."""
         from forecast.service.engine import Engine
         from forecast.service.metrics import Metrics
+        from forecast.service.readiness import Readiness, Thresholds
         from forecast.service.reload import Follower
 
-        _log_to_stdout()
         try:
+            logs.configure(logs.form_of(os.environ))
             keys = Keys.from_environment(os.environ)
+            thresholds = Thresholds.from_environment(os.environ)
             admission = _admission()
             # What served last, not what is offered now: a worker that starts again must come up.
             engine = Engine.load(admission.last_good())
@@ -106,7 +116,9 @@ class Forecast:
         metrics = Metrics()
         metrics.bundle(engine.short_id, engine.trained_until_us)
         follower = Follower(bundle_path(), admission, engine, _api.swap, metrics)
-        _api.open(engine, keys, metrics=metrics)
+        readiness = Readiness(thresholds, lambda: follower.engine.trained_until_us, lambda: follower.refused)
+        _api.open(engine, keys, metrics=metrics, readiness=readiness)
+        _follow_figures(_api, metrics, readiness)
         # What is loaded now stays for good: the collector need not look at it again and again.
         gc.collect()
         gc.freeze()
@@ -118,9 +130,15 @@ class Forecast:
     @staticmethod
     def check() -> None:
         """Once, before any worker starts: no keys or no sound bundle, no service."""
+        from forecast.service.readiness import Thresholds
+
         os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
         try:
+            logs.form_of(os.environ)
             Keys.from_environment(os.environ)
+            Thresholds.from_environment(os.environ)
+            if is_wanted(os.environ):
+                tracer(os.environ)
             os.environ.pop(SERVER_FOLDER, None)
             _admission()
         except ForecastError as error:
@@ -153,13 +171,17 @@ def _stop(error: ForecastError) -> NoReturn:
     raise SystemExit(error.exit_code) from None
 
 
-def _log_to_stdout() -> None:
-    log = logging.getLogger("forecast.service")
-    if not log.handlers:
-        handler = logging.StreamHandler(sys.stdout)
-        handler.setFormatter(
-            logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z")
-        )
-        log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    log.propagate = False
+def _route_of(path: str) -> str:
+    return path if path in ROUTES else "other"
+
+
+def _follow_figures(api: Api, metrics: Metrics, readiness: Readiness) -> None:
+    """Keep the figures that are sampled, not counted: once a second, in a thread that ends with the process."""
+
+    def sample() -> None:
+        while True:
+            metrics.waiting(api.waiting)
+            metrics.degraded([reason["code"] for reason in readiness.reasons()])
+            time.sleep(1.0)
+
+    threading.Thread(target=sample, name="figures", daemon=True).start()

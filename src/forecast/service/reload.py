@@ -48,7 +48,7 @@ class Follower:
     ) -> None:
         self._path = path
         self._admission = admission
-        self._serving = engine.bundle.id
+        self.engine = engine
         self._serve = serve
         self._metrics = metrics
         self._clock = clock
@@ -88,7 +88,7 @@ class Follower:
         self._again_at = self._clock() + _AGAIN_SECONDS if verdict.code == TIMEOUT else None
         if verdict.bundle_id is None:
             self._refuse(verdict)
-        elif verdict.bundle_id != self._serving:
+        elif verdict.bundle_id != self.engine.bundle.id:
             self._take(verdict.bundle_id)
         else:
             self.refused = None
@@ -112,7 +112,7 @@ class Follower:
             self._refuse(Verdict(None, error.code, error.message))
             return
         self._serve(engine)
-        old, self._serving = self._serving, bundle_id
+        old, self.engine = self.engine.short_id, engine
         self.refused = None
         self._admission.serves(bundle_id)
         # The old engine goes with its last request. What came with the new one stays for good, like the rest.
@@ -124,14 +124,14 @@ class Follower:
         _log.info(
             "bundle %s serves in place of %s, loaded in %.1fs",
             engine.short_id,
-            old[:12],
+            old,
             self._clock() - started,
         )
 
     def _refuse(self, verdict: Verdict) -> None:
         if self.refused != verdict.code or verdict.code != TIMEOUT:
             _log.error(
-                "bundle refused, %s stays: code=%s %s", self._serving[:12], verdict.code, verdict.message
+                "bundle refused, %s stays: code=%s %s", self.engine.short_id, verdict.code, verdict.message
             )
             if self._metrics is not None:
                 self._metrics.reloaded("refused")
