@@ -23,6 +23,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 ORDER: Final[tuple[tuple[str, ...], ...]] = (
     ("training",),
     ("forecast.cli", "forecast.service"),
+    ("forecast.doctor",),
     ("forecast.publishing",),
     ("forecast.receipts",),
     ("forecast.report",),
@@ -51,6 +52,9 @@ ORDER: Final[tuple[tuple[str, ...], ...]] = (
 EXCEPTIONS: Final = {
     # `forecast serve` settles the keys before the server starts; keys.py itself loads no server.
     ("forecast.cli.serve", "forecast.service.keys"),
+    # `forecast doctor` reads keys and thresholds as the service does; neither module loads a server.
+    ("forecast.cli.doctor", "forecast.service.keys"),
+    ("forecast.cli.doctor", "forecast.service.readiness"),
 }
 
 

@@ -6,16 +6,20 @@ import gc
 import json
 import logging
 import os
+import shutil
 import sys
 import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from bundles import another, damage, shelf_of
 
 from forecast.bundle import load_bundle, set_current
 from forecast.errors import BundleError
+from forecast.promotion.desk import Desk
+from forecast.promotion.shelf import Shelf
 from forecast.service.admission import TIMEOUT, Admission, Verdict, _trial, offered
 from forecast.service.engine import Engine
 from forecast.service.metrics import Metrics
@@ -38,6 +42,7 @@ class Worker:
 
     def __post_init__(self) -> None:
         self.admission = Admission(self.server, seconds=self.seconds)
+        self.server.mkdir(exist_ok=True)
         if not (self.server / "current").exists():
             self.admission.begin(self.pointer)
         self.engines.append(Engine.load(self.admission.last_good()))
@@ -74,7 +79,6 @@ def bundles(trained_bundle: Path, tmp_path: Path) -> list[Path]:
 
 @pytest.fixture
 def worker(bundles: list[Path], tmp_path: Path) -> Worker:
-    (tmp_path / "server").mkdir()
     return Worker(bundles[0].parent / "current", tmp_path / "server")
 
 
@@ -258,3 +262,40 @@ def test_a_bundle_that_looks_the_same_is_the_same_offer(bundles: list[Path]) -> 
     (bundles[0] / "golden.json").touch()
     assert first != offered(bundles[0])
     assert offered(bundles[0].parent / "missing") is None
+
+
+@pytest.mark.usefixtures("in_process")
+def test_the_way_back_is_tried_ahead_once_things_are_quiet(
+    worker: Worker, bundles: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(Shelf(bundles[0].parent), None, pd.Timestamp("2026-01-01", tz="UTC"))
+    desk.settle()
+    for folder in bundles[::-1]:
+        champion = desk.state().champion
+        desk.promote(desk.candidate_of_folder(folder), champion, ("it is better",), None)
+    again = Worker(worker.pointer, worker.server.with_name("again"))
+    again.look()
+    again.look(1, pass_seconds=30)
+    no_trials(monkeypatch)
+    desk.roll_back("it was not better")
+    again.look()
+    assert again.serves == load_bundle(bundles[1]).id
+
+
+@pytest.mark.usefixtures("in_process")
+def test_the_same_bytes_elsewhere_are_not_tried_again(
+    worker: Worker, bundles: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_current(bundles[1])
+    worker.look()
+    no_trials(monkeypatch)
+    shutil.copytree(bundles[0], bundles[0].with_name("copy"))
+    set_current(bundles[0].with_name("copy"))
+    worker.look()
+    assert worker.serves == load_bundle(bundles[0]).id
+    # One byte of it different, under the same manifest: that is something else.
+    shutil.copytree(bundles[1], bundles[0].with_name("swapped"))
+    damage(bundles[0].with_name("swapped"))
+    set_current(bundles[0].with_name("swapped"))
+    worker.look()
+    assert worker.follower.refused == "trial_died"

@@ -25,6 +25,8 @@ _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "show": ("show", "Print the answer for a period on one screen."),
     "verify": ("verify", "Check a published file or a bundle against what it was made from."),
     "serve": ("serve", "Answer a CRM over HTTP."),
+    "rollback": ("rollback", "Let the bundle before the last promotion serve again."),
+    "doctor": ("doctor", "Check everything the service promises, and say what to do."),
 }
 
 

@@ -25,10 +25,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from forecast.bundle import Bundle, load_bundle, resolve_bundle, set_current
+from forecast.bundle import MANIFEST, Bundle, load_bundle, resolve_bundle, set_current
 from forecast.errors import BundleError, BusyError, ForecastError
 from forecast.lock import exclusive
-from forecast.promotion.shelf import Shelf
+from forecast.promotion.shelf import Shelf, holds
 from forecast.tables import write_bytes
 
 __all__ = ["TIMEOUT", "Admission", "Offer", "Verdict", "offered"]
@@ -37,6 +37,7 @@ TIMEOUT: Final = "verification_timeout"
 _SECONDS: Final = 20.0
 _COPIES_KEPT: Final = 3
 _MOST_FILES: Final = 64
+_MOST_MANIFEST_BYTES: Final = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,7 @@ class Admission:
                 known = self._read(offer)
                 if known is not None:
                     return known
-                verdict = self._try(offer)
+                verdict = self._same_bytes(offer) or self._try(offer)
                 if verdict.code != TIMEOUT and not self._closed.is_set():
                     self._write(offer, verdict)
                 return verdict
@@ -151,6 +152,24 @@ class Admission:
         if child is not None:
             with contextlib.suppress(OSError):
                 child.kill()
+
+    def _same_bytes(self, offer: Offer) -> Verdict | None:
+        """Admitted, if the folder holds, byte for byte, a bundle that was; nothing of it is parsed before."""
+        try:
+            if (offer.folder / MANIFEST).stat().st_size > _MOST_MANIFEST_BYTES:
+                return None
+            bundle_id = hashlib.sha256((offer.folder / MANIFEST).read_bytes()).hexdigest()
+        except OSError:
+            return None
+        known = self._shelf.has(bundle_id) and bundle_id in self._admitted()
+        return Verdict(bundle_id) if known and holds(offer.folder, bundle_id) else None
+
+    def _admitted(self) -> set[str]:
+        """Ids of all bundles that passed."""
+        found = set()
+        for file in self._shelf.root.glob("verdict-*.json"):
+            found.add(json.loads(file.read_bytes())["bundle_id"])
+        return found
 
     def _try(self, offer: Offer) -> Verdict:
         here = str(Path(__file__).parents[2])

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import bentoml
 
+from forecast.doctor import SERVER_FOLDER_PREFIX
 from forecast.errors import ForecastError
 from forecast.service import logs
 from forecast.service.admission import Admission
@@ -156,7 +157,7 @@ def _admission() -> Admission:
     folder = os.environ.get(SERVER_FOLDER)
     if folder is not None:
         return Admission(Path(folder))
-    made = tempfile.mkdtemp(prefix="forecast-serve-")
+    made = tempfile.mkdtemp(prefix=f"{SERVER_FOLDER_PREFIX}{os.getpid()}-")
     atexit.register(shutil.rmtree, made, ignore_errors=True)
     admission = Admission(Path(made))
     admission.begin(bundle_path())

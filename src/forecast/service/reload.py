@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from forecast.errors import ForecastError
+from forecast.promotion.shelf import Shelf
 from forecast.service.admission import TIMEOUT, Admission, Offer, Verdict, offered
 from forecast.service.engine import Engine
 from forecast.service.metrics import Metrics
@@ -25,6 +26,7 @@ __all__ = ["Follower"]
 _log = logging.getLogger("forecast.service")
 _LOOK_SECONDS: Final = 0.5
 _GONE_SECONDS: Final = 5.0  # a training that replaces its folder leaves the name empty for an instant
+_QUIET_SECONDS: Final = 10.0
 _AGAIN_SECONDS: Final = 60.0  # a trial that ran out of time may have had a busy machine
 
 
@@ -56,6 +58,8 @@ class Follower:
         self._seen: Offer | None = None  # seen once; decided upon when it is seen again unchanged
         self._again_at: float | None = None
         self._gone_at: float | None = None
+        self._settled_at = 0.0
+        self._prepared: Offer | None = None  # what was settled when a way back was prepared
         self._stop = threading.Event()
         self.refused: str | None = None
         """Code of why what is offered now does not serve; None while it does."""
@@ -77,6 +81,7 @@ class Follower:
             return
         self._gone_at = None
         if offer == self._settled and not self._is_time_again():
+            self._prepare_return()
             return
         if offer != self._seen:
             self._seen = offer
@@ -85,6 +90,7 @@ class Follower:
         if offered(self._path) != offer:
             return  # written to meanwhile: what was tried is not what is there
         self._settled = offer
+        self._settled_at = self._clock()
         self._again_at = self._clock() + _AGAIN_SECONDS if verdict.code == TIMEOUT else None
         if verdict.bundle_id is None:
             self._refuse(verdict)
@@ -127,6 +133,22 @@ class Follower:
             old,
             self._clock() - started,
         )
+
+    def _prepare_return(self) -> None:
+        """Once things are quiet, try what a rollback would bring: then it is followed at once."""
+        if self._prepared == self._settled or self._clock() - self._settled_at < _QUIET_SECONDS:
+            return
+        self._prepared = self._settled
+        if not self._path.is_file():
+            return
+        shelf = Shelf(self._path.parent)
+        try:
+            before = shelf.state().previous
+        except ForecastError:  # a log that cannot be read says nothing of what serves now
+            return
+        offer = None if before is None else offered(shelf.folder_of(before.bundle_id))
+        if offer is not None:
+            self._admission.ask(offer)
 
     def _refuse(self, verdict: Verdict) -> None:
         if self.refused != verdict.code or verdict.code != TIMEOUT:
