@@ -27,9 +27,11 @@ from forecast.service.bulk import CSV, NDJSON
 from forecast.service.hosts import Hosts
 from forecast.service.intake import headers_of, idempotency_key, media_of, take_body
 from forecast.service.keys import Finder
+from forecast.service.logs import request_line
 from forecast.service.metrics import CONTENT_TYPE, Metrics
 from forecast.service.options import query_of
 from forecast.service.rate import BYTES_PER_ROW, Rate
+from forecast.service.readiness import Readiness, ready_body
 from forecast.service.refusals import Refusal
 from forecast.service.routes import MAY, PROBES, ROUTES, Place, place_of
 from forecast.service.streaming import Parts, Stream
@@ -200,6 +202,7 @@ class Api:
         self._rate = Rate()
         self._readers = CapacityLimiter(self._limits.readers)
         self._metrics: Metrics | None = None
+        self._readiness: Readiness | None = None
         self._stored: Stored | None = None
         self._book: Book | None = None
 
@@ -208,6 +211,7 @@ class Api:
         answers: Answers,
         *keys: Finder,
         metrics: Metrics | None = None,
+        readiness: Readiness | None = None,
         stored: Stored | None = None,
         book: Book | None = None,
     ) -> None:
@@ -220,6 +224,7 @@ class Api:
             self._hosts = Hosts.from_environment(os.environ)
         self._keys = keys
         self._metrics = metrics
+        self._readiness = readiness
         self._stored = stored
         self._book = book
         self._answers = answers
@@ -227,6 +232,11 @@ class Api:
     def swap(self, answers: Answers) -> None:
         """Another engine answers from the next request on; those under way end with theirs."""
         self._answers = answers
+
+    @property
+    def waiting(self) -> dict[str, int]:
+        """How many requests wait, by lane."""
+        return self._turns.waiting
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -247,17 +257,18 @@ class Api:
             return
         if self._metrics is not None:
             self._metrics.answered(seen.route, reply.status, seconds, reply.deals, reply.code)
-        _log.info(
-            "%s %s %d %.1fms bytes=%d deals=%d key=%s request=%s%s",
-            scope["method"] if scope["method"] in ("GET", "POST", "HEAD") else "-",
-            seen.route,
-            reply.status,
-            seconds * 1e3,
-            seen.size,
-            reply.deals,
-            seen.key,
-            seen.request_id,
-            f" code={reply.code}" if reply.code else "",
+            self._metrics.scored(seen.route, reply.body)
+        request_line(
+            _log,
+            method=scope["method"] if scope["method"] in ("GET", "POST", "HEAD") else "-",
+            route=seen.route,
+            status=reply.status,
+            seconds=seconds,
+            size=seen.size,
+            deals=reply.deals,
+            key=seen.key,
+            request_id=seen.request_id,
+            code=reply.code,
         )
 
     async def _answer(
@@ -299,7 +310,7 @@ class Api:
             raise _bad_method(path)
         if path == "/readyz":
             self._ready()
-            return _Reply(200, b'{"status":"ready"}')
+            return _Reply(200, ready_body(self._readiness.reasons() if self._readiness else []))
         return _Reply(200, b'{"status":"alive"}')
 
     async def _get(self, place: Place, query: bytes, seen: _Seen, answers: Answers, access: Access) -> _Reply:
@@ -418,6 +429,8 @@ class Api:
             await _start(reply, seen, send)
 
         async def go_on(data: bytes) -> None:
+            if self._metrics is not None:
+                self._metrics.scored(seen.route, data)
             await send({"type": "http.response.body", "body": data, "more_body": True})
 
         with self._turns.stream():

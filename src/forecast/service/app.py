@@ -7,28 +7,40 @@ time-out are not used: they log and label raw paths, answer errors in other shap
 
 from __future__ import annotations
 
+import atexit
 import gc
-import logging
 import os
+import shutil
 import sys
+import tempfile
+import threading
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import bentoml
 
-from forecast.bundle import load_bundle
+from forecast.doctor import SERVER_FOLDER_PREFIX
 from forecast.errors import ForecastError
+from forecast.service import logs
+from forecast.service.admission import Admission
 from forecast.service.api import Api
 from forecast.service.keys import KEYS_FILE, SINGLE_KEY, Finder, Keys
+from forecast.service.routes import place_of
+from forecast.service.tracing import is_wanted, traced, tracer, wanted_tracer
 
 if TYPE_CHECKING:
     from forecast.ledger import Ledger
+    from forecast.service.metrics import Metrics
+    from forecast.service.readiness import Readiness
 
 __all__ = ["BUNDLE", "Forecast", "Front", "bundle_path"]
 
 BUNDLE: Final = "FORECAST_BUNDLE"
 WORKERS: Final = "FORECAST_WORKERS"
+# Set by the supervisor for its workers: the folder of `admission`.
+SERVER_FOLDER: Final = "FORECAST_SERVER_FOLDER"
 _DEFAULT_BUNDLE: Final = Path("models/current")
 
 # One application per process; a worker opens it once its bundle is loaded.
@@ -51,7 +63,8 @@ class Front:
 
     def __init__(self, app: Callable[..., Awaitable[None]], api: Api) -> None:
         self._app = app
-        self._api = api
+        spans = wanted_tracer()
+        self._api = api if spans is None else traced(api, spans, _route_of)
 
     async def __call__(
         self,
@@ -87,29 +100,43 @@ class Forecast:
     """Scores open deals and adds them up to a bookings forecast."""
 
     def __init__(self) -> None:
-        """Once per worker: load the verified bundle and warm up, then open the door."""
+        """Once per worker: load the verified bundle and warm up, then open the door and follow the pointer."""
         from forecast.service.engine import Engine
         from forecast.service.metrics import Metrics
+        from forecast.service.readiness import LedgerWatch, Readiness, Thresholds
+        from forecast.service.reload import Follower
 
-        _log_to_stdout()
         try:
+            logs.configure(logs.form_of(os.environ))
             ledger = _ledger()
             keys = _keys(ledger)
-            engine = Engine.load(bundle_path())
+            thresholds = Thresholds.from_environment(os.environ)
+            admission = _admission()
+            # What served last, not what is offered now: a worker that starts again must come up.
+            engine = Engine.load(admission.last_good())
         except ForecastError as error:
             _stop(error)
         engine.warm_up()
         metrics = Metrics()
         metrics.bundle(engine.short_id, engine.trained_until_us)
+        follower = Follower(bundle_path(), admission, engine, _api.swap, metrics)
+        watch = None if ledger is None else LedgerWatch(lambda: _newest_us(ledger), metrics.published)
+        readiness = Readiness(
+            thresholds, lambda: follower.engine.trained_until_us, lambda: follower.refused, watch
+        )
         if ledger is None:
-            _api.open(engine, *keys, metrics=metrics)
+            _api.open(engine, *keys, metrics=metrics, readiness=readiness)
         else:
             from forecast.service.reads import Reads
 
-            _api.open(engine, *keys, metrics=metrics, stored=Reads(ledger), book=ledger)
+            _api.open(engine, *keys, metrics=metrics, readiness=readiness, stored=Reads(ledger), book=ledger)
+        if watch is not None:
+            watch.start()
+        _follow_figures(_api, metrics, readiness)
         # What is loaded now stays for good: the collector need not look at it again and again.
         gc.collect()
         gc.freeze()
+        follower.start()
         # A bulk request computes in a thread; hand the interpreter back to small ones within a millisecond.
         sys.setswitchinterval(0.001)
 
@@ -117,12 +144,21 @@ class Forecast:
     @staticmethod
     def check() -> None:
         """Once, before any worker starts: no keys or no sound bundle, no service."""
+        from forecast.service.readiness import Thresholds
+
         os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
         try:
+            logs.form_of(os.environ)
             ledger = _ledger()
-            if ledger is None or not ledger.keys():
+            if ledger is None or not ledger.stored_keys():
                 Keys.from_environment(os.environ)
-            load_bundle(bundle_path())
+            if ledger is not None:
+                ledger.close()
+            Thresholds.from_environment(os.environ)
+            if is_wanted(os.environ):
+                tracer(os.environ)
+            os.environ.pop(SERVER_FOLDER, None)
+            _admission()
         except ForecastError as error:
             _stop(error)
 
@@ -144,10 +180,31 @@ def _keys(ledger: Ledger | None) -> list[Finder]:
         return [Keys.from_environment(os.environ)]
     from forecast.ledger import LedgerKeys
 
-    found: list[Finder] = [LedgerKeys(ledger.keys)]
-    if not ledger.keys() or os.environ.get(KEYS_FILE) or os.environ.get(SINGLE_KEY):
+    found: list[Finder] = [LedgerKeys(ledger)]
+    if not ledger.stored_keys() or os.environ.get(KEYS_FILE) or os.environ.get(SINGLE_KEY):
         found.append(Keys.from_environment(os.environ))
     return found
+
+
+def _newest_us(ledger: Ledger) -> int | None:
+    """When the newest snapshot was published."""
+    return max((row.published_at_us for row in ledger.snapshots()), default=None)
+
+
+def _admission() -> Admission:
+    """The folder that supervisor and workers share, made and filled by whoever comes first.
+
+    Raises BundleError if there is no sound bundle to begin with.
+    """
+    folder = os.environ.get(SERVER_FOLDER)
+    if folder is not None:
+        return Admission(Path(folder))
+    made = tempfile.mkdtemp(prefix=f"{SERVER_FOLDER_PREFIX}{os.getpid()}-")
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    admission = Admission(Path(made))
+    admission.begin(bundle_path())
+    os.environ[SERVER_FOLDER] = made
+    return admission
 
 
 def _stop(error: ForecastError) -> NoReturn:
@@ -157,13 +214,18 @@ def _stop(error: ForecastError) -> NoReturn:
     raise SystemExit(error.exit_code) from None
 
 
-def _log_to_stdout() -> None:
-    log = logging.getLogger("forecast.service")
-    if not log.handlers:
-        handler = logging.StreamHandler(sys.stdout)
-        handler.setFormatter(
-            logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z")
-        )
-        log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    log.propagate = False
+def _route_of(path: str) -> str:
+    place = place_of(path, None)
+    return "other" if place is None else place.path
+
+
+def _follow_figures(api: Api, metrics: Metrics, readiness: Readiness) -> None:
+    """Keep the figures that are sampled, not counted: once a second, in a thread that ends with the process."""
+
+    def sample() -> None:
+        while True:
+            metrics.waiting(api.waiting)
+            metrics.degraded([reason["code"] for reason in readiness.reasons()])
+            time.sleep(1.0)
+
+    threading.Thread(target=sample, name="figures", daemon=True).start()

@@ -68,6 +68,11 @@ class Turns:
         self._patience_s = patience_s
         self._thread = CapacityLimiter(1)
 
+    @property
+    def waiting(self) -> dict[str, int]:
+        """How many requests are in turn or before it, by lane."""
+        return {"small": self._small.waiting, "large": self._large.waiting}
+
     async def run(self, work: Callable[[bytes], T], body: bytes) -> T:
         """The result of `work(body)`; Refusal 429 or 503 with Retry-After if others take too long."""
         if len(body) > SMALL_BODY:
