@@ -35,7 +35,7 @@ _NO_RESULT: Final = frozenset(
         "simulator",
     }
 )
-"""Parts of the package that ask for results, keep or serve them, choose bundles or invent data; none computes."""
+"""Parts of the package that ask for, keep or serve results, choose bundles or invent data; none computes."""
 
 
 def sources_hash(folder: Path, without: Collection[str] = ()) -> str:
