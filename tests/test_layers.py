@@ -87,6 +87,7 @@ LIBRARIES: Final[dict[str, Library]] = {
     "bentoml": Library("bentoml", "serve", only=("forecast.service",)),
     "starlette": Library("bentoml", "serve", only=("forecast.service",)),
     "pydantic": Library("bentoml", "serve", only=("forecast.service",)),
+    "msgspec": Library("msgspec", "serve", only=("forecast.service.fast_json",)),
     "anyio": Library("bentoml", "serve", only=("forecast.service",)),
     "opentelemetry": Library("bentoml", "serve", only=("forecast.service.tracing",), lazily=("forecast",)),
     "prometheus_client": Library("bentoml", "serve", only=("forecast.service",)),

@@ -22,6 +22,7 @@ from forecast.scoring import score_arrays, score_deals
 from forecast.service.bulk import CSV, NDJSON, Bulk, Options
 from forecast.service.catalogue import Catalogue
 from forecast.service.encoding import columns_of, moment, rows
+from forecast.service.fast_json import json_rows
 from forecast.service.intake import MAX_BODY
 from forecast.service.lead_requests import lead_answer, parse_lead_request
 from forecast.service.openapi import (
@@ -32,13 +33,12 @@ from forecast.service.openapi import (
     example_score_request,
     specification,
 )
+from forecast.service.reading import read_forecast_request, read_score_request
 from forecast.service.refusals import Refusal
 from forecast.service.requests import (
     MAX_DEALS,
     ForecastRequest,
     ScoreRequest,
-    parse_forecast_request,
-    parse_score_request,
 )
 from forecast.service.strict_json import dumps
 from forecast.service.values import moment_us
@@ -88,8 +88,8 @@ class Engine:
 
     def score(self, body: bytes, now_us: int) -> tuple[bytes, int]:
         """Answer of `POST /v1/score` and the number of deals in it."""
-        request = parse_score_request(body, self.known, now_us)
-        return dumps(self.score_answer(request)), len(request.deals)
+        request = read_score_request(body, self.known, now_us)
+        return self.score_answer(request), len(request.sent)
 
     def score_leads(self, body: bytes, now_us: int) -> tuple[bytes, int]:
         """Answer of `POST /v1/leads/score` and the number of leads in it."""
@@ -111,8 +111,8 @@ class Engine:
 
     def forecast(self, body: bytes, now_us: int) -> tuple[bytes, int]:
         """Answer of `POST /v1/forecast` and the number of deals in it."""
-        request = parse_forecast_request(body, self.known, now_us)
-        return dumps(self.forecast_answer(request)), len(request.deals)
+        request = read_forecast_request(body, self.known, now_us)
+        return dumps(self.forecast_answer(request)), len(request.sent)
 
     def model(self) -> bytes:
         """Answer of `GET /v1/model`."""
@@ -176,9 +176,9 @@ class Engine:
 
     # -- pure parts ---------------------------------------------------------------------------------------
 
-    def score_answer(self, request: ScoreRequest) -> dict[str, Any]:
+    def score_answer(self, request: ScoreRequest) -> bytes:
         """Scores in the order of the request; closed deals are named, not scored."""
-        history = self._history(request.deals)
+        history = self._history(request)
         deal = history.open_deals(request.as_of_us)
         as_of = to_timestamp(request.as_of_us)
         with _period_refused():
@@ -191,14 +191,12 @@ class Engine:
                 reasons=request.reasons,
                 locale=request.locale,
             )
-        found = rows(scores, moments=("as_of",), json_texts=("reasons",))
-        by_id = {row["deal_id"]: row for row in found}
-        return {
-            "model": self._ref(),
-            "as_of": moment(request.as_of_us),
-            "scores": [by_id[sent["deal_id"]] for sent in request.deals if sent["deal_id"] in by_id],
-            "skipped": _closed(history, request),
-        }
+        told = json_rows(scores, moments=("as_of",), json_texts=("reasons",))
+        by_id = dict(zip(scores["deal_id"].tolist(), told, strict=True))
+        listed = b",".join([by_id[name] for name in request.sent.ids if name in by_id])
+        head = dumps({"model": self._ref(), "as_of": moment(request.as_of_us)})
+        skipped = dumps(_closed(history, request)) if len(told) < len(history) else b"[]"
+        return b'%s,"scores":[%s],"skipped":%s}' % (head[:-1], listed, skipped)
 
     def forecast_answer(self, request: ForecastRequest) -> dict[str, Any]:
         """Bookings of the period by company, region, team and user.
@@ -206,7 +204,7 @@ class Engine:
         A deal won in the period counts as booked whether it comes in `booked` or, with its events, in
         `deals`; one that comes in both counts once, as `booked` has it.
         """
-        history = self._history(request.deals)
+        history = self._history(request)
         deal = history.open_deals(request.as_of_us)
         as_of = to_timestamp(request.as_of_us)
         with _period_refused():
@@ -231,9 +229,9 @@ class Engine:
             "skipped": _closed(history, request),
         }
 
-    def _history(self, deals: list[dict[str, Any]]) -> History:
+    def _history(self, request: ScoreRequest | ForecastRequest) -> History:
         models = self.bundle.models
-        return History.from_request(deals, stages=models.stages, money=models.money)
+        return request.sent.history(models.stages, models.money)
 
     def _booked(self, request: ForecastRequest) -> pd.DataFrame:
         """The booked deals of the request in the reporting currency, at the rate of the day of winning."""
