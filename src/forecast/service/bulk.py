@@ -25,11 +25,13 @@ from forecast.scoring import score_arrays, score_columns
 from forecast.scoring.scores import column_of
 from forecast.service.catalogue import Catalogue
 from forecast.service.deals import BANT, parse_deal
-from forecast.service.encoding import moment, rows
+from forecast.service.encoding import moment
+from forecast.service.fast_json import json_rows, loads_at_once, most_keys
 from forecast.service.flat import nested
 from forecast.service.options import as_of_option, locale_option, period_option, query_of, reasons_option
 from forecast.service.refusals import Refusal
 from forecast.service.requests import as_known
+from forecast.service.sheets import read_sheet
 from forecast.service.strict_json import dumps, loads
 from forecast.tables import table_bytes
 
@@ -136,6 +138,7 @@ class Bulk:
     ) -> None:
         self._bundle, self._known, self._options = bundle, known, options
         self._form: _Form = _CsvRows() if media == CSV else _Lines()
+        self._at_once = media == NDJSON
         self._request_id, self._model = request_id, model
         self._pending: list[Record] = []
         self._pending_bytes = 0
@@ -143,7 +146,7 @@ class Bulk:
         self.answer = answer
         self.rows = self.scored = self.skipped = self.refused = 0
         # A period that is over or too far away is wrong for every row alike.
-        self._scores([])
+        self._answered(_Batch())
 
     @property
     def as_of_us(self) -> int:
@@ -183,6 +186,8 @@ class Bulk:
 
     def compute(self, part: list[Record]) -> bytes:
         """The answers to a part, in its order; called for one part at a time."""
+        if self._at_once and (answered := self._read_at_once(part)) is not None:
+            return self._told(answered)
         told: list[bytes] = []
         batch = _Batch()
         for record in part:
@@ -193,10 +198,10 @@ class Bulk:
                 continue
             if deal["deal_id"] in batch.deals:
                 # The same deal twice, maybe of two moments: each is answered for itself.
-                told.append(self._told(batch))
+                told.append(self._told(self._answered(batch)))
                 batch = _Batch()
             batch.deals[deal["deal_id"]] = (record.row, deal)
-        told.append(self._told(batch))
+        told.append(self._told(self._answered(batch)))
         return b"".join(told)
 
     def finish(self) -> bytes:
@@ -231,35 +236,50 @@ class Bulk:
             raise Refusal(refusal.status, refusal.code, reason, field=refusal.field, row=record.row) from None
         return as_known(parse_deal(raw, record.row, self._known), record.row, self._options.as_of_us)
 
-    def _told(self, batch: _Batch) -> bytes:
-        answered = self._answered(batch)
-        self.scored += len(answered.scored)
-        self.skipped += len(answered.skipped)
-        self.refused += len(answered.refused)
-        return self._as_csv(answered) if self.answer == CSV else self._as_lines(answered)
+    def _read_at_once(self, part: list[Record]) -> _Answered | None:
+        """A part of plain rows, column by column; None where anything looks odd, see `reading`."""
+        lines = [record.content for record in part if record.content is not None]
+        try:
+            raw = [loads_at_once(line) for line in lines]
+            sheet, keys = read_sheet(raw, self._known)
+        except ValueError:
+            return None
+        if (
+            len(lines) < len(part)
+            or keys != sum(map(most_keys, lines))
+            or not sheet.is_known(self._options.as_of_us)
+        ):
+            return None
+        models = self._bundle.models
+        history = History.from_sheet(sheet, self._options.as_of_us, stages=models.stages, money=models.money)
+        place = {name: record.row for name, record in zip(sheet.deal_ids, part, strict=True)}
+        return self._scored(history, place, {})
 
     def _answered(self, batch: _Batch) -> _Answered:
+        models = self._bundle.models
         deals = [deal for _, deal in batch.deals.values()]
-        scores, history = self._scores(deals)
-        place = {str(deal_id): row for deal_id, (row, _) in batch.deals.items()}
+        history = History.from_request(deals, stages=models.stages, money=models.money)
+        return self._scored(history, {name: row for name, (row, _) in batch.deals.items()}, batch.refused)
+
+    def _scored(self, history: History, place: Mapping[str, int], refused: dict[int, Refusal]) -> _Answered:
+        """place : deal id -> its place among the rows"""
+        scores = self._scores(history)
         skipped: dict[int, tuple[str, str]] = {}
-        if len(scores["deal_id"]) < len(deals):
+        if len(scores["deal_id"]) < len(history):
             every = np.arange(len(history))
             kind = history.stages.kind[history.stage(every, np.full(len(every), self.as_of_us))]
             for at in np.flatnonzero(kind != OPEN):
                 name = str(history.deal_ids[at])
                 skipped[place[name]] = (name, "won" if kind[at] == WON else "lost")
-        return _Answered(scores, [place[str(name)] for name in scores["deal_id"]], skipped, batch.refused)
+        return _Answered(scores, [place[str(name)] for name in scores["deal_id"]], skipped, refused)
 
-    def _scores(self, deals: list[dict[str, Any]]) -> tuple[dict[str, Any], History]:
-        models, options = self._bundle.models, self._options
-        history = History.from_request(deals, stages=models.stages, money=models.money)
-        open_now = history.open_deals(options.as_of_us)
+    def _scores(self, history: History) -> dict[str, Any]:
+        options = self._options
         try:
-            scores = score_arrays(
+            return score_arrays(
                 history,
                 self._bundle,
-                open_now,
+                history.open_deals(options.as_of_us),
                 to_timestamp(options.as_of_us),
                 period=options.period,
                 reasons=options.reasons,
@@ -269,20 +289,26 @@ class Bulk:
             if error.code not in _PERIODS:
                 raise
             raise Refusal(400, error.code, _PERIODS[error.code], field="period") from None
-        return scores, history
 
     # -- how it is told -----------------------------------------------------------------------------------
 
+    def _told(self, answered: _Answered) -> bytes:
+        self.scored += len(answered.scored)
+        self.skipped += len(answered.skipped)
+        self.refused += len(answered.refused)
+        return self._as_csv(answered) if self.answer == CSV else self._as_lines(answered)
+
     def _as_lines(self, answered: _Answered) -> bytes:
-        lines: dict[int, dict[str, Any]] = {}
-        found = rows(answered.scores, moments=("as_of",), json_texts=("reasons",))
-        for row, score in zip(answered.scored, found, strict=True):
-            lines[row] = {"row": row, "score": score}
+        found = json_rows(answered.scores, moments=("as_of",), json_texts=("reasons",))
+        lines = {
+            row: b'{"row":%d,"score":%s}\n' % (row, score)
+            for row, score in zip(answered.scored, found, strict=True)
+        }
         for row, (deal_id, reason) in answered.skipped.items():
-            lines[row] = {"row": row, "skipped": {"deal_id": deal_id, "reason": reason}}
+            lines[row] = _line({"row": row, "skipped": {"deal_id": deal_id, "reason": reason}})
         for row, refusal in answered.refused.items():
-            lines[row] = {"row": row, **refusal.body(self._request_id)}
-        return b"".join(_line(lines[row]) for row in sorted(lines))
+            lines[row] = _line({"row": row, **refusal.body(self._request_id)})
+        return b"".join(lines[row] for row in sorted(lines))
 
     def _as_csv(self, answered: _Answered) -> bytes:
         scores = pd.DataFrame({name: column_of(name, values) for name, values in answered.scores.items()})

@@ -14,16 +14,15 @@ from forecast.history import leads_from_request
 from forecast.periods import to_timestamp
 from forecast.scoring import score_lead_arrays
 from forecast.service.catalogue import Catalogue
-from forecast.service.deals import ACTIVITY_KINDS, BANT, DIRECTIONS, MAX_ATTRIBUTES
+from forecast.service.deals import BANT, MAX_ATTRIBUTES, parse_activities
 from forecast.service.encoding import moment, rows
 from forecast.service.options import as_of_option, locale_option, reasons_option
 from forecast.service.refusals import Invalid, Refusal
-from forecast.service.requests import MAX_DEALS
+from forecast.service.requests import CLOCK_SKEW_US, MAX_DEALS
 from forecast.service.strict_json import loads
 from forecast.service.values import (
     Check,
     attribute,
-    choice,
     established,
     identifier,
     moment_us,
@@ -34,7 +33,6 @@ from forecast.service.values import (
 
 __all__ = ["LeadRequest", "lead_answer", "parse_lead_request"]
 
-_CLOCK_SKEW_US: Final = 5 * 60 * 1_000_000
 _COLUMNS: Final[dict[str, Check]] = {
     "lead_id": identifier,
     "created_at": moment_us,
@@ -46,9 +44,6 @@ _COLUMNS: Final[dict[str, Check]] = {
     "deal_id": optional(identifier),
     "disqualified_at": optional(moment_us),
 }
-_ACTIVITY_KEYS: Final = frozenset({"occurred_at", "kind", "direction"})
-_KIND: Final = choice(ACTIVITY_KINDS)
-_DIRECTION: Final = optional(choice(DIRECTIONS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,38 +165,10 @@ def _lead(raw: Any, row: int, known: Catalogue) -> dict[str, Any]:
             if name not in lead:
                 raise Invalid("missing", "is required")
         name = "activities"
-        lead["activities"] = _activities(raw.get("activities"))
+        lead["activities"] = parse_activities(raw.get("activities"))
     except Invalid as invalid:
         raise invalid.refusal(plain_word(name), row) from None
     return lead
-
-
-def _activities(raw: Any) -> list[dict[str, Any]]:
-    if raw is None:
-        return []
-    if type(raw) is not list:
-        raise Invalid("not_a_list", "expected a list")
-    activities = []
-    key = ""
-    for place, activity in enumerate(raw):
-        try:
-            key = ""
-            if type(activity) is not dict:
-                raise Invalid("not_an_object", "an activity is a JSON object")
-            only(_ACTIVITY_KEYS, activity)
-            for key in ("occurred_at", "kind"):
-                if key not in activity:
-                    raise Invalid("missing", "is required")
-            key = "occurred_at"
-            at_us = moment_us(activity["occurred_at"])
-            key = "kind"
-            kind = _KIND(activity["kind"])
-            key = "direction"
-            direction = _DIRECTION(activity.get("direction"))
-        except Invalid as invalid:
-            raise invalid.inside(f"[{place}].{key}".rstrip(".")) from None
-        activities.append({"occurred_at": at_us, "kind": kind, "direction": direction})
-    return activities
 
 
 def _outcome(lead: dict[str, Any], as_of_us: int) -> str | None:
@@ -223,6 +190,6 @@ def _now(leads: list[dict[str, Any]], now_us: int) -> int:
     newest_us = now_us
     for lead in leads:
         for at_us in (lead["created_at"], *(activity["occurred_at"] for activity in lead["activities"])):
-            if newest_us <= at_us <= now_us + _CLOCK_SKEW_US:
+            if newest_us <= at_us <= now_us + CLOCK_SKEW_US:
                 newest_us = at_us + 1
     return newest_us

@@ -11,8 +11,9 @@ from typing import Any, Final
 from forecast import __version__
 from forecast.language import LOCALES
 from forecast.service.flat import flat_row
+from forecast.service.options import DEFAULT_REASONS, MAX_REASONS
 from forecast.service.refusals import CODES, Refusal
-from forecast.service.requests import DEFAULT_REASONS, LEVELS, MAX_REASONS
+from forecast.service.requests import LEVELS
 from forecast.service.schema_parts import ID, MOMENT_IN, PERIOD_IN, ref
 from forecast.service.schemas import SCHEMAS
 from forecast.service.stored_schemas import (

@@ -10,11 +10,20 @@ from forecast.errors import UsageError
 from forecast.language import LOCALES
 from forecast.periods import Period
 from forecast.service.refusals import Invalid, Refusal
-from forecast.service.requests import DEFAULT_REASONS, MAX_REASONS
 from forecast.service.values import identifier, moment_us, plain_word
 
-__all__ = ["as_of_option", "locale_option", "period_option", "query_of", "reasons_option"]
+__all__ = [
+    "DEFAULT_REASONS",
+    "MAX_REASONS",
+    "as_of_option",
+    "locale_option",
+    "period_option",
+    "query_of",
+    "reasons_option",
+]
 
+MAX_REASONS: Final = 20
+DEFAULT_REASONS: Final = 5
 _YEAR_US: Final = 366 * 86_400 * 1_000_000
 _MAX_QUERY: Final = 4_096
 

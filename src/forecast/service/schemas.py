@@ -16,11 +16,10 @@ from forecast.service.deals import (
     MOTIONS,
     RESERVED,
 )
+from forecast.service.options import DEFAULT_REASONS, MAX_REASONS
 from forecast.service.requests import (
-    DEFAULT_REASONS,
     LEVELS,
     MAX_DEALS,
-    MAX_REASONS,
     MAX_ROWS,
 )
 from forecast.service.schema_parts import (
