@@ -345,7 +345,7 @@ class Bulk:
     def _csv(self, frame: pd.DataFrame) -> bytes:
         """Records as `forecast score` writes them; before the first the header."""
         header = b"" if self._told_header else self._csv_header()
-        columns = frame.reindex(columns=self._csv_columns()).astype({"score": "Int64"})
+        columns = frame.reindex(columns=self._csv_columns()).reset_index(drop=True).astype({"score": "Int64"})
         content = table_bytes(columns, Path("bulk.csv"), guard_formulas=True)
         return header + content.partition(b"\n")[2]
 
