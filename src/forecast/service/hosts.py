@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,6 +13,7 @@ from forecast.service.refusals import Refusal
 __all__ = ["HOSTS", "Hosts"]
 
 HOSTS: Final = "FORECAST_HOSTS"
+_HOST: Final = re.compile(r"(\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[^:\[\]]+))(:\d{1,5})?")
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -44,9 +46,9 @@ class Hosts:
 
 
 def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0]
+    """The name or address in a Host header; empty for one that is malformed."""
+    found = _HOST.fullmatch(host)
+    return "" if found is None else (found["address"] or found["name"])
 
 
 def _same_address(name: str, address: str) -> bool:
