@@ -17,7 +17,7 @@ from forecast.service.hosts import HOSTS, Hosts
 from forecast.service.keys import Keys
 from forecast.service.rate import BYTES_PER_ROW, Rate
 from forecast.service.refusals import Refusal
-from forecast.service.routes import MAY, PROBES, ROUTES, place_of
+from forecast.service.routes import MAY, PROBES, place_of
 
 
 @pytest.fixture(scope="module")
