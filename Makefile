@@ -161,7 +161,7 @@ serve: $(READY) $(BUNDLE)/manifest.json ## Answer over HTTP on HOST:PORT from BU
 	$(BIN)/forecast serve --bundle $(BUNDLE) --host $(HOST) --port $(PORT)
 
 mlflow: $(READY) ## Look at the training runs in a browser (on the loopback address)
-	$(BIN)/mlflow ui --backend-store-uri $(MLFLOW_TRACKING_URI) --host 127.0.0.1 --port 5000
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --workers 1 --backend-store-uri $(MLFLOW_TRACKING_URI) --host 127.0.0.1 --port 5000
 
 ## Quality -----------------------------------------------------------------------------------------------------
 
