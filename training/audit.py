@@ -96,9 +96,9 @@ def audit_history(history: History, leads: Leads, as_of: pd.Timestamp, settings:
 def told_later(tables: Tables, as_of: pd.Timestamp, settings: Settings) -> tuple[Finding, ...]:
     """Columns without dates that leak as the data stand now, for a training as of a moment in the past.
 
-    Such a column is known only as it stands today: a value that closing filled in next month is already there
-    in deals that were open then, and in all of them alike, so that data cut off at the moment look clean. Fields
-    with dates are read as of the moment, and fields that the settings trust stay. Nothing for a training of now.
+    Such a column is known only as it stands today: a value that closing filled in a month later is there already
+    in deals that were open then, in all of them alike, so that data cut off at the moment look clean. Fields
+    with dates are read as of the moment; fields that the settings trust stay. Nothing for a training of now.
     """
     if as_of >= tables.default_as_of:
         return ()
