@@ -98,7 +98,7 @@ def told_later(tables: Tables, as_of: pd.Timestamp, settings: Settings) -> tuple
 
     Such a column is known only as it stands today: a value that closing filled in a month later is there already
     in deals that were open then, in all of them alike, so that data cut off at the moment look clean. Fields
-    with dates are read as of the moment; fields that the settings trust stay. Nothing for a training of now.
+    with dates are read as of the moment; what the settings trust stays. Nothing for a training of now.
     """
     if as_of >= tables.default_as_of:
         return ()
