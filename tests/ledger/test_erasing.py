@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -246,10 +247,12 @@ def test_what_cannot_be_taken_apart_is_named_and_left(tmp_path: Path, trained_bu
     account = next(iter(json.loads((copy / "records.json").read_text())["tables"]["account"]))
     (tmp_path / "notes.txt").write_text(f"call {account}")
     (tmp_path / "torn.csv").write_bytes(b"deal_id\n\xff" + account.encode())
+    (tmp_path / "old.csv.gz").write_bytes(gzip.compress(account.encode()))
     (tmp_path / "link.csv").symlink_to(tmp_path / "notes.txt")
     before = {path.name: path.read_bytes() for path in copy.iterdir()}
     done = erase_in_folder(tmp_path, Subject("account", account))
     assert (done.changed, done.removed) == ({}, ())
+    assert [path.name for path in done.packed] == ["old.csv.gz"]
     assert {path.name: path.read_bytes() for path in copy.iterdir()} == before
     assert {"notes.txt", "torn.csv", "records.json"} <= {
         path.name for path in still_holding(tmp_path, Subject("account", account))

@@ -141,6 +141,13 @@ def test_a_damaged_file_is_told_of_in_one_line(
         Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}")
 
 
+def test_any_name_of_a_file_will_do(tmp_path: Path) -> None:
+    odd = tmp_path / "a b%20c#d@e" / "ledger 100%.db"
+    odd.parent.mkdir()
+    Ledger.open(f"sqlite:///{odd}").close()
+    assert [path.name for path in odd.parent.iterdir()] == [odd.name]
+
+
 def test_a_folder_that_is_not_there_is_told_of(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be opened"):
         Ledger.open(f"sqlite:///{tmp_path / 'nowhere' / 'ledger.db'}")

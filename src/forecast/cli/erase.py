@@ -106,6 +106,8 @@ def _forget(ledger: Ledger, subject: Subject, folders: tuple[Path, ...], yes: bo
             console.print(f"{path}: {rows:,} rows erased")
         for path in done.removed:
             console.print(f"{path}: removed")
+        for path in done.packed:
+            console.print(f"{path}: is compressed and was not looked into; unpack it or delete it")
     erased = ledger.erase(subject, now_us=now_us())
     _tell(erased, console)
     console.print(f"noted in {ledger.place} as {subject.kind} {erased.hash[:12]}")

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, OperationalError
 
 from forecast.errors import BusyError, DataError, OutputError, UnavailableError, UsageError
@@ -169,7 +169,9 @@ def _sqlite(place: Place) -> Engine:
         raise OutputError(
             f"{path} cannot be opened: {error.strerror}; name another file with --ledger", code="cannot_write"
         ) from error
-    engine = create_engine(f"sqlite:///{path.absolute()}", connect_args={"timeout": _BUSY_MS / 1000})
+    engine = create_engine(
+        URL.create("sqlite", database=str(path.absolute())), connect_args={"timeout": _BUSY_MS / 1000}
+    )
 
     @event.listens_for(engine, "connect")
     def prepared(connection: sqlite3.Connection, _: Any) -> None:
