@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import sqlite3
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -80,6 +81,20 @@ def test_a_byte_search_of_every_file_finds_nothing(ledger: Ledger, url: str, kin
     assert len(erased.snapshots) == 3
     assert erased.bundles == ("b" * 64,)
     assert ledger.audit().broken is None
+
+
+def test_what_others_deleted_carelessly_goes_too(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    with Ledger.open(url) as ledger:
+        fill(ledger, "deal")
+    console = sqlite3.connect(tmp_path / "ledger.db")
+    console.execute("PRAGMA secure_delete = OFF")
+    console.executescript("DROP TABLE outbox")
+    console.close()
+    with Ledger.open(url) as ledger:
+        sql(ledger, "CREATE TABLE outbox (number INTEGER PRIMARY KEY, name, deal_id, content)")
+        ledger.erase(Subject("deal", CANARY), now_us=9)
+        assert holding(ledger, url) == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
