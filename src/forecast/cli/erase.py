@@ -138,7 +138,7 @@ def _tell(erased: Erased, console: Console) -> None:
         console.print(f"{table:<12} {rows:>8,} rows erased")
     if erased.snapshots:
         console.print(f"snapshots that held some of it: {', '.join(name[:12] for name in erased.snapshots)}")
-    if erased.bundles:
+    if erased.bundles and erased.hash:
         console.print(
             f"their bundles: {', '.join(name[:12] for name in erased.bundles)}. A bundle keeps counts of deals "
             "won by owner and account under their ids: train again from data without them, and delete the old"
