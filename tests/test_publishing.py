@@ -7,7 +7,6 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import AS_OF
 from pandas.testing import assert_frame_equal
 
 from forecast.bundle import Bundle, load_bundle
@@ -20,6 +19,7 @@ from forecast.rollup.hierarchy import UNASSIGNED
 from forecast.scoring import score_open_deals
 from forecast.tables import CheckReport, Reading, Tables, known_before
 
+AS_OF = pd.Timestamp("2026-01-01", tz="UTC")
 QUARTER, YEAR = Period.parse("2026Q1"), Period.parse("2026")
 
 

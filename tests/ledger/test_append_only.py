@@ -60,6 +60,7 @@ def test_nobody_else_passes_while_somebody_erases(filled: Ledger) -> None:
         ("UPDATE audit SET details = '{}' WHERE number = 2", 2),
         ("UPDATE audit SET at_us = 0 WHERE number = 3", 3),
         ("DELETE FROM audit WHERE number = 2", 2),
+        ("UPDATE audit SET previous = hash WHERE number = 3", 3),
         ("UPDATE audit SET event = 'x', hash = previous WHERE number = 4", 4),
     ],
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import sqlite3
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -79,6 +81,20 @@ def test_a_byte_search_of_every_file_finds_nothing(ledger: Ledger, url: str, kin
     assert len(erased.snapshots) == 3
     assert erased.bundles == ("b" * 64,)
     assert ledger.audit().broken is None
+
+
+def test_what_others_deleted_carelessly_goes_too(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    with Ledger.open(url) as ledger:
+        fill(ledger, "deal")
+    console = sqlite3.connect(tmp_path / "ledger.db")
+    console.execute("PRAGMA secure_delete = OFF")
+    console.executescript("DROP TABLE outbox")
+    console.close()
+    with Ledger.open(url) as ledger:
+        sql(ledger, "CREATE TABLE outbox (number INTEGER PRIMARY KEY, name, deal_id, content)")
+        ledger.erase(Subject("deal", CANARY), now_us=9)
+        assert holding(ledger, url) == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -246,10 +262,12 @@ def test_what_cannot_be_taken_apart_is_named_and_left(tmp_path: Path, trained_bu
     account = next(iter(json.loads((copy / "records.json").read_text())["tables"]["account"]))
     (tmp_path / "notes.txt").write_text(f"call {account}")
     (tmp_path / "torn.csv").write_bytes(b"deal_id\n\xff" + account.encode())
+    (tmp_path / "old.csv.gz").write_bytes(gzip.compress(account.encode()))
     (tmp_path / "link.csv").symlink_to(tmp_path / "notes.txt")
     before = {path.name: path.read_bytes() for path in copy.iterdir()}
     done = erase_in_folder(tmp_path, Subject("account", account))
     assert (done.changed, done.removed) == ({}, ())
+    assert [path.name for path in done.packed] == ["old.csv.gz"]
     assert {path.name: path.read_bytes() for path in copy.iterdir()} == before
     assert {"notes.txt", "torn.csv", "records.json"} <= {
         path.name for path in still_holding(tmp_path, Subject("account", account))

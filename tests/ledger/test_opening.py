@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import stat
 import subprocess
 import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -139,6 +141,28 @@ def test_a_damaged_file_is_told_of_in_one_line(
     (tmp_path / "ledger.db").write_bytes(damage)
     with pytest.raises(expected):
         Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}")
+
+
+def test_any_name_of_a_file_will_do(tmp_path: Path) -> None:
+    odd = tmp_path / "a b%20c#d@e" / "ledger 100%.db"
+    odd.parent.mkdir()
+    Ledger.open(f"sqlite:///{odd}").close()
+    assert [path.name for path in odd.parent.iterdir()] == [odd.name]
+
+
+def test_a_backup_taken_while_it_runs_is_the_ledger_again(tmp_path: Path) -> None:
+    """The way docs/ledger.md names: SQLite's own copy of a file that others write."""
+    with Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}") as ledger:
+        ledger.publish(snapshot(), now_us=1)
+        with (
+            closing(sqlite3.connect(tmp_path / "ledger.db")) as source,
+            closing(sqlite3.connect(tmp_path / "backup.db")) as target,
+        ):
+            source.backup(target)
+        kept, chain = ledger.snapshots(), ledger.audit()
+        ledger.publish(snapshot(day=1), now_us=2)
+    with Ledger.open(f"sqlite:///{tmp_path / 'backup.db'}") as restored:
+        assert (restored.snapshots(), restored.audit()) == (kept, chain)
 
 
 def test_a_folder_that_is_not_there_is_told_of(tmp_path: Path) -> None:

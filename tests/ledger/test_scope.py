@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from ledger_cases import Deals, snapshot
 
 from forecast.access import EVERYTHING, Scope
 from forecast.ledger import Judgement, Ledger, ledger
+from forecast.ledger.judgements import of_deal
 
 PEOPLE = {"ana": "North", "ben": "North", "cleo": "South", "dan": "South", "eve": "North' OR '1'='1"}
 DEALS = [f"D-{number}" for number in range(12)]
@@ -91,6 +92,8 @@ def test_a_deal_is_seen_by_who_has_it_now_and_its_past_by_who_had_it_then(
     entity=st.sampled_from([None, "*", "Europe", *PEOPLE, *PEOPLE.values(), "unassigned", "nobody"]),
     day=st.sampled_from([None, *DAYS]),
 )
+@example(scope=Scope("own", "unassigned"), level="user", entity=None, day=None)
+@example(scope=Scope("team", "unassigned"), level="user", entity="unassigned", day=None)
 def test_of_a_forecast_only_the_rows_in_scope(
     filled: Ledger, scope: Scope, level: str, entity: str | None, day: int | None
 ) -> None:
@@ -116,6 +119,14 @@ def test_of_a_forecast_only_the_rows_in_scope(
         inside = {person for person, team in team_of.items() if team == scope.entity}
         expected = everybody & {"team": {scope.entity}, "user": inside}.get(level, set())
     assert set(rows) == (expected if entity is None else expected & {entity})
+
+
+def test_judgements_by_themselves_are_in_scope_too(filled: Ledger) -> None:
+    held = BOOKS[DAYS[-1]]
+    with filled._database.read() as connection:
+        for deal, (owner, team, _) in held.items():
+            for scope in (Scope("own", "ana"), Scope("team", "South")):
+                assert bool(of_deal(connection, scope, deal)) == holds(scope, owner, team)
 
 
 def test_one_module_decides_what_is_seen() -> None:

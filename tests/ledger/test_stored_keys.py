@@ -149,24 +149,27 @@ def test_a_key_ends_at_its_moment_without_being_read_again(file_ledger: Ledger) 
     keys.close()
 
 
-def test_while_the_ledger_does_not_answer_the_keys_last_read_hold(file_ledger: Ledger) -> None:
+@pytest.mark.parametrize("failure", [UnavailableError("gone"), ValueError("a row nobody can read")])
+def test_while_the_ledger_does_not_answer_the_keys_last_read_hold(
+    file_ledger: Ledger, failure: Exception
+) -> None:
     made = file_ledger.create_key("CRM", "score", now_us=NOW_US)
 
     class Failing:
-        answers = True
+        failure: Exception | None = None
 
         def stored_keys(self) -> list[StoredKey]:
-            if self.answers:
-                return file_ledger.stored_keys()
-            raise UnavailableError("gone")
+            if self.failure is not None:
+                raise self.failure
+            return file_ledger.stored_keys()
 
     source = Failing()
     keys = LedgerKeys(source, poll_seconds=0.01, clock=clock)
-    source.answers = False
+    source.failure = failure
     time.sleep(0.1)
     assert keys.find(header(made.token)) is not None
     assert keys.stale_seconds > 0.05
-    source.answers = True
+    source.failure = None
     waited = time.monotonic() + 5
     while keys.stale_seconds > 0.05:
         assert time.monotonic() < waited

@@ -13,7 +13,7 @@ import pytest
 from forecast.access import Access, Scope
 from forecast.errors import BusyError, UnavailableError
 from forecast.ledger import Ledger
-from forecast.service.reads import Reads, query_of
+from forecast.service.reads import Reads
 from forecast.service.refusals import Refusal
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "ledger"))
@@ -223,14 +223,3 @@ def test_a_ledger_that_fails_is_to_be_asked_again(
     ):
         assert (refusal.status, refusal.code) == (503, "ledger_unavailable")
         assert "retry-after" in refusal.headers
-
-
-def test_a_query_string_is_read_strictly() -> None:
-    assert query_of(b"") == {}
-    assert query_of(b"period=2026Q1&entity=Z%C3%BCrich+%26%20co&as_of=2026-01-01T00:00:00%2B01:00") == {
-        "period": "2026Q1",
-        "entity": "Zürich & co",
-        "as_of": "2026-01-01T00:00:00+01:00",
-    }
-    for raw in (b"a=1&a=2", b"a", b"a=1&", b"A=1", b"=1", b"a=%ff", b"a%00=1", b"a=" + b"x" * 5000):
-        assert refused(query_of, raw).status == 400

@@ -106,6 +106,8 @@ def _forget(ledger: Ledger, subject: Subject, folders: tuple[Path, ...], yes: bo
             console.print(f"{path}: {rows:,} rows erased")
         for path in done.removed:
             console.print(f"{path}: removed")
+        for path in done.packed:
+            console.print(f"{path}: is compressed and was not looked into; unpack it or delete it")
     erased = ledger.erase(subject, now_us=now_us())
     _tell(erased, console)
     console.print(f"noted in {ledger.place} as {subject.kind} {erased.hash[:12]}")
@@ -136,7 +138,7 @@ def _tell(erased: Erased, console: Console) -> None:
         console.print(f"{table:<12} {rows:>8,} rows erased")
     if erased.snapshots:
         console.print(f"snapshots that held some of it: {', '.join(name[:12] for name in erased.snapshots)}")
-    if erased.bundles:
+    if erased.bundles and erased.hash:
         console.print(
             f"their bundles: {', '.join(name[:12] for name in erased.bundles)}. A bundle keeps counts of deals "
             "won by owner and account under their ids: train again from data without them, and delete the old"

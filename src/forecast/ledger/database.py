@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from forecast.errors import BusyError, DataError, OutputError, UnavailableError, UsageError
 from forecast.ledger.migrate import newest, upgrade, version_of
@@ -89,6 +90,10 @@ class Database:
             yield
         except DBAPIError as error:
             raise told(self.place, error) from None  # the cause carries the statement's values
+        except PoolTimeoutError:
+            raise BusyError(
+                f"all connections to the ledger {self.place} are in use; try again", code="ledger_busy"
+            ) from None
 
 
 def told(place: Place, error: DBAPIError) -> DataError | BusyError | UnavailableError | OutputError:
@@ -169,7 +174,11 @@ def _sqlite(place: Place) -> Engine:
         raise OutputError(
             f"{path} cannot be opened: {error.strerror}; name another file with --ledger", code="cannot_write"
         ) from error
-    engine = create_engine(f"sqlite:///{path.absolute()}", connect_args={"timeout": _BUSY_MS / 1000})
+    engine = create_engine(
+        URL.create("sqlite", database=str(path.absolute())),
+        connect_args={"timeout": _BUSY_MS / 1000},
+        pool_timeout=_BUSY_MS / 1000,
+    )
 
     @event.listens_for(engine, "connect")
     def prepared(connection: sqlite3.Connection, _: Any) -> None:
@@ -216,7 +225,9 @@ def _postgresql(place: Place) -> Engine:
 
     try:
         # The address stays out of the engine, and with it out of every message.
-        return create_engine("postgresql+psycopg://", creator=connected, pool_pre_ping=True)
+        return create_engine(
+            "postgresql+psycopg://", creator=connected, pool_pre_ping=True, pool_timeout=_BUSY_MS / 1000
+        )
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise UsageError(
             "a ledger in PostgreSQL needs the package psycopg: pip install 'forecast[database]'",

@@ -27,15 +27,29 @@ __all__ = ["FolderErased", "erase_in_folder", "still_holding"]
 
 _PAGES: Final = (".html", ".htm", ".svg")
 _ID_COLUMNS: Final = ("entity", "value", "actor", "raw")
+# zip (and with it .xlsx, .docx), gzip, bzip2, xz, zstd, 7z, pdf (whose text is compressed)
+_PACKED: Final = (
+    b"PK\x03\x04",
+    b"\x1f\x8b",
+    b"BZh",
+    b"\xfd7zXZ",
+    b"\x28\xb5\x2f\xfd",
+    b"7z\xbc\xaf",
+    b"%PDF",
+)
 _SQLITE: Final = b"SQLite format 3\0"
 
 
 @dataclass(frozen=True)
 class FolderErased:
-    """Files that changed with the number of rows that went, and files that went whole."""
+    """Files that changed with the number of rows that went, files that went whole, and packed ones.
+
+    packed : compressed files and archives, into which nobody has looked
+    """
 
     changed: dict[Path, int] = field(default_factory=dict)
     removed: tuple[Path, ...] = ()
+    packed: tuple[Path, ...] = ()
 
 
 class _Trace:
@@ -85,7 +99,10 @@ def erase_in_folder(folder: Path, subject: Subject, deals: Collection[str] = ())
     trace = _Trace(subject, deals)
     changed: dict[Path, int] = {}
     removed: list[Path] = []
+    packed: list[Path] = []
     for path, content in _files(folder):
+        if content.startswith(_PACKED):
+            packed.append(path)
         if _of_bundle(path):
             continue
         suffix = path.suffix.lower()
@@ -109,7 +126,7 @@ def erase_in_folder(folder: Path, subject: Subject, deals: Collection[str] = ())
         else:
             write_bytes(path, left)
             changed[path] = gone
-    return FolderErased(changed, tuple(removed))
+    return FolderErased(changed, tuple(removed), tuple(packed))
 
 
 def still_holding(folder: Path, subject: Subject) -> list[Path]:

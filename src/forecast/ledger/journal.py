@@ -7,6 +7,7 @@ killed loses at most the last half second of this, one that stops in order loses
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -20,6 +21,7 @@ __all__ = ["Journal", "Served"]
 _FLUSH_SECONDS: Final = 0.5
 _MOST_WAITING: Final = 20_000
 _BATCH: Final = 1_000
+_log = logging.getLogger("forecast.ledger")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,5 +112,5 @@ class Journal:
             self._wake.wait(_FLUSH_SECONDS)
             try:
                 self.flush()
-            except ForecastError:
-                continue  # it stays in the queue
+            except Exception as fault:  # it stays in the queue, and the thread alive
+                _log.warning("served not written: %s", type(fault).__name__)

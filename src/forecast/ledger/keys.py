@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import re
 import secrets
 import threading
@@ -19,7 +20,7 @@ from typing import Final, Protocol, cast
 from sqlalchemy import Connection, insert, select
 
 from forecast.access import Access, Role, Scope
-from forecast.errors import ForecastError, UsageError
+from forecast.errors import UsageError
 from forecast.ledger import audit
 from forecast.ledger.database import Database
 from forecast.ledger.schema import KEYS, REVOCATIONS
@@ -32,6 +33,7 @@ _MOST_BYTES: Final = 512
 _NOBODY: Final = hashlib.sha256(b"the digest unknown keys are compared with").digest()
 _POLL_SECONDS: Final = 2.0
 _NAME_LENGTH: Final = 100
+_log = logging.getLogger("forecast.ledger")
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,11 +179,6 @@ class LedgerKeys:
         self._thread = threading.Thread(target=self._poll, name="ledger-keys", daemon=True)
         self._thread.start()
 
-    def __len__(self) -> int:
-        """How many keys would be let in now."""
-        now_us = int(self._clock() * 1e6)
-        return sum(stored.lets_in(now_us) for stored in self._known.values())
-
     @property
     def stale_seconds(self) -> float:
         """How long ago the keys were last read."""
@@ -219,5 +216,7 @@ class LedgerKeys:
         while not self._stop.wait(self._poll_seconds):
             try:
                 self.refresh()
-            except ForecastError:
-                continue  # the next round may find it again; `stale_seconds` tells
+            except Exception as fault:
+                # Whatever it is, the next round must come: a thread that ended would let revoked keys in.
+                # `stale_seconds` tells; a message might hold a value.
+                _log.warning("keys not read: %s", type(fault).__name__)

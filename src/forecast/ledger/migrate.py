@@ -45,7 +45,7 @@ def version_of(connection: Connection) -> str | None:
     return context.get_current_revision()
 
 
-def upgrade(connection: Connection, place: str, to: str = "head") -> None:
+def upgrade(connection: Connection, place: str) -> None:
     """Bring a database to the newest version, inside the caller's transaction.
 
     Raises DataError for one of a newer version of this program, or with tables of something else.
@@ -64,4 +64,4 @@ def upgrade(connection: Connection, place: str, to: str = "head") -> None:
             code="newer_ledger",
         )
     if found != known[-1]:
-        command.upgrade(configuration(connection), to)
+        command.upgrade(configuration(connection), "head")

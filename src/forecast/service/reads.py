@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
-from urllib.parse import unquote_to_bytes
 
 from forecast.access import Access
 from forecast.errors import ForecastError, UsageError
@@ -25,13 +24,11 @@ from forecast.service.refusals import Invalid, Refusal
 from forecast.service.strict_json import dumps, loads
 from forecast.service.values import amount, choice, day, identifier, moment_us, only, optional
 
-__all__ = ["LEVELS", "Reads", "query_of"]
+__all__ = ["CATEGORIES", "LEVELS", "Reads"]
 
 LEVELS: Final = ("company", "region", "team", "user")
 CATEGORIES: Final = ("commit", "best_case", "pipeline", "omitted")
-_MOST_QUERY: Final = 4_096
 _MOST_NOTE: Final = 2_000
-_NAME: Final = re.compile(r"[a-z_]{1,32}")
 _SNAPSHOT: Final = re.compile(r"[0-9a-f]{12,64}")
 # Line breaks are meant in a note; other control characters and halves of surrogate pairs are not.
 _UNSTORABLE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -51,29 +48,6 @@ _PAST: Final = (
     "amount_if_won", "expected_bookings", "score", "grade",
 )  # fmt: skip
 _JUDGEMENT: Final = ("forecast_category", "amount", "expected_close_on", "note")
-
-
-def query_of(raw: bytes) -> dict[str, str]:
-    """The parameters of a query string, strictly: each once, named in plain letters, in UTF-8.
-
-    A plus sign is a space, as forms send it; write %2B for a plus. Raises Refusal.
-    """
-    if len(raw) > _MOST_QUERY:
-        raise Refusal(400, "too_long", f"the query is longer than {_MOST_QUERY} bytes")
-    found: dict[str, str] = {}
-    for part in raw.split(b"&") if raw else ():
-        name, mark, value = part.partition(b"=")
-        try:
-            key = unquote_to_bytes(name).decode()
-            text = unquote_to_bytes(value.replace(b"+", b" ")).decode()
-        except UnicodeDecodeError:
-            raise Refusal(400, "bad_query", "the query is not UTF-8, percent-encoded") from None
-        if not mark or not _NAME.fullmatch(key):
-            raise Refusal(400, "bad_query", "the query is not name=value, joined by &")
-        if key in found:
-            raise Refusal(400, "duplicate_key", "is given twice", field=key)
-        found[key] = text
-    return found
 
 
 class Reads:
