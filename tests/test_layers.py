@@ -22,7 +22,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 # From the top down; layers of one line do not know each other. `forecast` is the package's own __init__.
 ORDER: Final[tuple[tuple[str, ...], ...]] = (
     ("training",),
-    ("forecast.cli", "forecast.service"),
+    ("forecast.cli", "forecast.service", "forecast.client"),
     ("forecast.doctor",),
     ("forecast.publishing",),
     ("forecast.receipts",),

@@ -21,9 +21,20 @@ __all__ = ["code_of", "sources_hash"]
 
 _FOLDER: Final = Path(__file__).resolve().parent
 _NO_RESULT: Final = frozenset(
-    {"cli", "service", "promotion", "simulator", "connectors", "access.py", "lock.py", "py.typed"}
+    {
+        "access.py",
+        "cli",
+        "connectors",
+        "doctor.py",
+        "ledger",
+        "lock.py",
+        "promotion",
+        "py.typed",
+        "service",
+        "simulator",
+    }
 )
-"""Parts of the package that ask for results, serve or choose bundles, or invent data, and compute none."""
+"""Parts of the package that ask for results, keep, choose or serve them, or invent data, and compute none."""
 
 
 def sources_hash(folder: Path, without: Collection[str] = ()) -> str:

@@ -144,13 +144,17 @@ def body(as_of: pd.Timestamp, deals: Rows, **more: Any) -> bytes:
 
 def compared(answered: Rows, expected: dict[str, dict[str, Any]], *, some: bool = False) -> None:
     """Equal in every column of all deals, or of some; a failure names the columns that are not."""
-    ids = {row["deal_id"] for row in answered}
+    compared_by("deal_id", answered, expected, some=some)
+
+
+def compared_by(key: str, answered: Rows, expected: dict[str, dict[str, Any]], *, some: bool = False) -> None:
+    ids = {row[key] for row in answered}
     assert ids and ids <= expected.keys() if some else ids == expected.keys()
     for row in answered:
-        other = expected[row["deal_id"]]
+        other = expected[row[key]]
         assert list(row) == list(other)
         unlike = {name: (row[name], other[name]) for name in row if row[name] != other[name]}
-        assert not unlike, (row["deal_id"], unlike)
+        assert not unlike, (row[key], unlike)
 
 
 @pytest.mark.parametrize("as_of", [AS_OF, MIDYEAR], ids=["now", "midyear"])
@@ -245,7 +249,7 @@ def posted(engine: Engine, path: str, bodies: list[bytes]) -> Rows:
     headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
 
     async def all_of_them() -> Rows:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="http://test") as http:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="http://localhost") as http:
             answers = [await http.post(path, content=content, headers=headers) for content in bodies]
         for answer in answers:
             assert answer.status_code == 200, answer.text

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 from sqlalchemy import Connection, insert, select
 
@@ -143,7 +143,12 @@ def revoke_key(database: Database, key: str, now_us: int) -> bool:
     return True
 
 
-KeySource = Callable[[], list[StoredKey]]
+class KeySource(Protocol):
+    """What gives keys: a `Ledger`."""
+
+    def stored_keys(self) -> list[StoredKey]:
+        """All keys; raises ForecastError if the ledger does not answer."""
+        ...
 
 
 class LedgerKeys:
@@ -153,15 +158,19 @@ class LedgerKeys:
     within `poll_seconds` and the time of one query. While the ledger does not answer, the keys last read hold
     on (`stale_seconds` tells how old they are): scoring goes on without its database.
 
-    read : gives all keys; Raises ForecastError if it cannot, which only the first time ends the caller
+    ledger : asked in a thread; a ForecastError of the first time is raised, later ones are waited out
     """
 
     def __init__(
-        self, read: KeySource, *, poll_seconds: float = _POLL_SECONDS, clock: Callable[[], float] = time.time
+        self,
+        ledger: KeySource,
+        *,
+        poll_seconds: float = _POLL_SECONDS,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        self._read = read
+        self._ledger = ledger
         self._clock = clock
-        self._known = {stored.id: stored for stored in read()}
+        self._known = {stored.id: stored for stored in ledger.stored_keys()}
         self._read_at = time.monotonic()
         self._stop = threading.Event()
         self._poll_seconds = poll_seconds
@@ -198,7 +207,7 @@ class LedgerKeys:
 
     def refresh(self) -> None:
         """Read the keys now. Raises ForecastError if the ledger does not answer."""
-        self._known = {stored.id: stored for stored in self._read()}
+        self._known = {stored.id: stored for stored in self._ledger.stored_keys()}
         self._read_at = time.monotonic()
 
     def close(self) -> None:

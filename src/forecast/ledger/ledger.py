@@ -35,13 +35,14 @@ __all__ = ["DealRecord", "Ledger"]
 class DealRecord:
     """What is kept about a deal.
 
-    newest : its newest score, with the columns of its snapshot
+    newest : its newest score, with the columns of its snapshot, which `snapshot` is
     period : of `won_in_period` in it
     current : whether it is in the latest snapshot; if not it was closed, or taken out, before that
     history : its scores in scope, the latest as-of moment first; judgements : newest first
     """
 
     newest: Row[Any]
+    snapshot: SnapshotRow
     period: str
     current: bool
     history: list[Row[Any]]
@@ -120,7 +121,7 @@ class Ledger:
             now_us=now_us,
         )
 
-    def keys(self) -> list[StoredKey]:
+    def stored_keys(self) -> list[StoredKey]:
         """All keys, revoked ones too, in order of making."""
         with self._database.read() as connection:
             return keys.list_keys(connection)
@@ -134,6 +135,12 @@ class Ledger:
     def publish(self, snapshot: Snapshot, *, now_us: int) -> Published:
         """Store a snapshot whole, or find that it is there already."""
         return snapshots.store(self._database, snapshot, now_us)
+
+    def published(self, snapshot: str) -> Published | None:
+        """Whether a snapshot of that id is there."""
+        with self._database.read() as connection:
+            found = snapshots.find_snapshot(connection, id_start=snapshot)
+        return None if found is None else Published(found.id, found.published_at_us, True)
 
     def snapshots(self) -> list[SnapshotRow]:
         """All snapshots, the latest as-of moment first."""
@@ -170,6 +177,7 @@ class Ledger:
             latest = snapshots.find_snapshot(connection)
             return DealRecord(
                 newest,
+                SnapshotRow.of(newest),
                 snapshots.periods_of(connection, newest.snapshot)[0],
                 latest is not None and latest.number == newest.snapshot,
                 snapshots.deal_history(connection, scope, deal_id),
