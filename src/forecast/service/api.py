@@ -171,6 +171,7 @@ class _Seen:
     request_id: str
     route: str = "other"
     key: str = "-"
+    bundle: str = ""
     size: int = 0
     access: Access | None = None
 
@@ -202,31 +203,32 @@ class Api:
         self._rate = Rate()
         self._readers = CapacityLimiter(self._limits.readers)
         self._metrics: Metrics | None = None
-        self._readiness: Readiness | None = None
         self._stored: Stored | None = None
         self._book: Book | None = None
+        self._readiness: Readiness | None = None
 
     def open(
         self,
         answers: Answers,
         *keys: Finder,
         metrics: Metrics | None = None,
-        readiness: Readiness | None = None,
         stored: Stored | None = None,
         book: Book | None = None,
+        readiness: Readiness | None = None,
     ) -> None:
         """Begin to answer.
 
         keys : each is asked in turn; the first that knows a key says what it may do
+        readiness : what /readyz says beyond that we answer
         stored, book : the two sides of the ledger; without them only what is sent is computed
         """
         if self._hosts is None:
             self._hosts = Hosts.from_environment(os.environ)
         self._keys = keys
         self._metrics = metrics
-        self._readiness = readiness
         self._stored = stored
         self._book = book
+        self._readiness = readiness
         self._answers = answers
 
     def swap(self, answers: Answers) -> None:
@@ -268,6 +270,7 @@ class Api:
             deals=reply.deals,
             key=seen.key,
             request_id=seen.request_id,
+            bundle=seen.bundle,
             code=reply.code,
         )
 
@@ -294,6 +297,7 @@ class Api:
         if place.path == "/metrics":
             return _Reply(200, self._metrics.render() if self._metrics else b"", media=CONTENT_TYPE)
         answers = self._ready()
+        seen.bundle = answers.bundle_id[:12]
         self._rate.admit(access)
         try:
             if method == "POST":

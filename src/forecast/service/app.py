@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import bentoml
 
 from forecast.doctor import SERVER_FOLDER_PREFIX
-from forecast.errors import ForecastError
+from forecast.errors import BusyError, ForecastError, UnavailableError
 from forecast.service import logs
 from forecast.service.admission import Admission
 from forecast.service.api import Api
@@ -32,6 +32,7 @@ from forecast.service.tracing import is_wanted, traced, tracer, wanted_tracer
 
 if TYPE_CHECKING:
     from forecast.ledger import Ledger
+    from forecast.service.engine import Engine
     from forecast.service.metrics import Metrics
     from forecast.service.readiness import Readiness
 
@@ -108,9 +109,9 @@ class Forecast:
 
         try:
             logs.configure(logs.form_of(os.environ))
-            ledger = _ledger()
-            keys = _keys(ledger)
             thresholds = Thresholds.from_environment(os.environ)
+            books = _Books.of_environment()
+            keys = _keys(books)
             admission = _admission()
             # What served last, not what is offered now: a worker that starts again must come up.
             engine = Engine.load(admission.last_good())
@@ -120,18 +121,20 @@ class Forecast:
         metrics = Metrics()
         metrics.bundle(engine.short_id, engine.trained_until_us)
         follower = Follower(bundle_path(), admission, engine, _api.swap, metrics)
-        watch = None if ledger is None else LedgerWatch(lambda: _newest_us(ledger), metrics.published)
         readiness = Readiness(
-            thresholds, lambda: follower.engine.trained_until_us, lambda: follower.refused, watch
+            thresholds,
+            lambda: follower.engine.trained_until_us,
+            lambda: follower.refused,
+            None if books is None else LedgerWatch(books.newest_us, metrics.published),
         )
-        if ledger is None:
-            _api.open(engine, *keys, metrics=metrics, readiness=readiness)
-        else:
-            from forecast.service.reads import Reads
 
-            _api.open(engine, *keys, metrics=metrics, readiness=readiness, stored=Reads(ledger), book=ledger)
-        if watch is not None:
-            watch.start()
+        def open_door() -> None:
+            _open(follower.engine, keys, metrics, readiness, books)
+
+        open_door()
+        if books is not None and readiness.ledger is not None:
+            books.when_opened = open_door
+            readiness.ledger.start()
         _follow_figures(_api, metrics, readiness)
         # What is loaded now stays for good: the collector need not look at it again and again.
         gc.collect()
@@ -149,14 +152,13 @@ class Forecast:
         os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
         try:
             logs.form_of(os.environ)
-            ledger = _ledger()
-            if ledger is None or not ledger.stored_keys():
-                Keys.from_environment(os.environ)
-            if ledger is not None:
-                ledger.close()
             Thresholds.from_environment(os.environ)
             if is_wanted(os.environ):
                 tracer(os.environ)
+            books = _Books.of_environment()
+            _keys(books)
+            if books is not None and books.ledger is not None:
+                books.ledger.close()  # each worker has connections of its own
             os.environ.pop(SERVER_FOLDER, None)
             _admission()
         except ForecastError as error:
@@ -164,31 +166,6 @@ class Forecast:
 
 
 Forecast.add_asgi_middleware(Front, api=_api)  # type: ignore[attr-defined]  # the decorator made it a service
-
-
-def _ledger() -> Ledger | None:
-    """The ledger of the environment, opened; None if none is named."""
-    from forecast.ledger import Ledger, ledger_url
-
-    url = ledger_url(None, os.environ, None)
-    return None if url is None else Ledger.open(url)
-
-
-def _keys(ledger: Ledger | None) -> list[Finder]:
-    """Keys of the ledger and of the environment; only one of them must have some."""
-    if ledger is None:
-        return [Keys.from_environment(os.environ)]
-    from forecast.ledger import LedgerKeys
-
-    found: list[Finder] = [LedgerKeys(ledger)]
-    if not ledger.stored_keys() or os.environ.get(KEYS_FILE) or os.environ.get(SINGLE_KEY):
-        found.append(Keys.from_environment(os.environ))
-    return found
-
-
-def _newest_us(ledger: Ledger) -> int | None:
-    """When the newest snapshot was published."""
-    return max((row.published_at_us for row in ledger.snapshots()), default=None)
 
 
 def _admission() -> Admission:
@@ -205,6 +182,88 @@ def _admission() -> Admission:
     admission.begin(bundle_path())
     os.environ[SERVER_FOLDER] = made
     return admission
+
+
+class _Books:
+    """The ledger of this process, which may be away when the service starts.
+
+    when_opened : called once it is there after all
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self.ledger: Ledger | None = None
+        self.away: ForecastError | None = None
+        self.when_opened: Callable[[], None] = lambda: None
+
+    @classmethod
+    def of_environment(cls) -> _Books | None:
+        """That of the environment, opened if it answers; None if none is named.
+
+        Raises ForecastError for one that waiting does not mend: a wrong URL, a newer schema, damage.
+        """
+        from forecast.ledger import ledger_url
+
+        url = ledger_url(None, os.environ, None)
+        if url is None:
+            return None
+        books = cls(url)
+        try:
+            books.open()
+        except (UnavailableError, BusyError) as error:
+            books.away = error
+        return books
+
+    def open(self) -> Ledger:
+        """The ledger, opened now if it was not; ForecastError if it does not answer."""
+        from forecast.ledger import Ledger
+
+        if self.ledger is None:
+            self.ledger = Ledger.open(self._url)
+            self.away = None
+        return self.ledger
+
+    def newest_us(self) -> int | None:
+        """When the newest snapshot was published; None without any. ForecastError if it does not answer."""
+        missed = self.ledger is None
+        ledger = self.open()
+        if missed:
+            self.when_opened()
+        return max((row.published_at_us for row in ledger.snapshots()), default=None)
+
+
+def _keys(books: _Books | None) -> Keys | None:
+    """Keys of the environment; None where there are none and the ledger has some.
+
+    Raises UsageError if neither has any, and what the ledger said if only it could have.
+    """
+    named = bool(os.environ.get(KEYS_FILE) or os.environ.get(SINGLE_KEY))
+    if not named and books is not None:
+        if books.away is not None:
+            raise books.away
+        if books.ledger is not None and books.ledger.stored_keys():
+            return None
+    return Keys.from_environment(os.environ)
+
+
+def _open(
+    engine: Engine, keys: Keys | None, metrics: Metrics, readiness: Readiness, books: _Books | None
+) -> None:
+    """Begin to answer; again when the ledger is there after all."""
+    finders: list[Finder] = []
+    if books is None or books.ledger is None:
+        if keys is not None:
+            finders.append(keys)
+        _api.open(engine, *finders, metrics=metrics, readiness=readiness)
+        return
+    from forecast.ledger import LedgerKeys
+    from forecast.service.reads import Reads
+
+    ledger = books.ledger
+    finders.append(LedgerKeys(ledger))
+    if keys is not None:
+        finders.append(keys)
+    _api.open(engine, *finders, metrics=metrics, stored=Reads(ledger), book=ledger, readiness=readiness)
 
 
 def _stop(error: ForecastError) -> NoReturn:
