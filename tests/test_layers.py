@@ -22,16 +22,18 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 # From the top down; layers of one line do not know each other. `forecast` is the package's own __init__.
 ORDER: Final[tuple[tuple[str, ...], ...]] = (
     ("training",),
-    ("forecast.cli", "forecast.service"),
+    ("forecast.cli", "forecast.service", "forecast.client"),
+    ("forecast.doctor",),
+    ("forecast.publishing",),
     ("forecast.receipts",),
     ("forecast.report",),
     ("forecast.evaluation",),
     ("forecast.outlook",),
-    ("forecast.scoring", "forecast.rollup"),
+    ("forecast.scoring", "forecast.rollup", "forecast.promotion"),
     ("forecast.bundle",),
     ("forecast.models",),
     ("forecast.features",),
-    ("forecast.history", "forecast.simulator", "forecast.connectors"),
+    ("forecast.history", "forecast.simulator", "forecast.connectors", "forecast.ledger"),
     ("forecast.tables",),
     (
         "forecast.access",
@@ -40,6 +42,7 @@ ORDER: Final[tuple[tuple[str, ...], ...]] = (
         "forecast.language",
         "forecast.code_version",
         "forecast.database_url",
+        "forecast.lock",
     ),
     ("forecast.errors",),
     ("forecast",),
@@ -49,6 +52,9 @@ ORDER: Final[tuple[tuple[str, ...], ...]] = (
 EXCEPTIONS: Final = {
     # `forecast serve` settles the keys before the server starts; keys.py itself loads no server.
     ("forecast.cli.serve", "forecast.service.keys"),
+    # `forecast doctor` reads keys and thresholds as the service does; neither module loads a server.
+    ("forecast.cli.doctor", "forecast.service.keys"),
+    ("forecast.cli.doctor", "forecast.service.readiness"),
 }
 
 
@@ -83,9 +89,17 @@ LIBRARIES: Final[dict[str, Library]] = {
     "pydantic": Library("bentoml", "serve", only=("forecast.service",)),
     "msgspec": Library("msgspec", "serve", only=("forecast.service.fast_json",)),
     "anyio": Library("bentoml", "serve", only=("forecast.service",)),
+    "opentelemetry": Library("bentoml", "serve", only=("forecast.service.tracing",), lazily=("forecast",)),
     "prometheus_client": Library("bentoml", "serve", only=("forecast.service",)),
     "duckdb": Library("duckdb", "database", only=("forecast.tables.database",), lazily=("forecast",)),
-    "psycopg": Library("psycopg", "database", only=("forecast.tables.database",), lazily=("forecast",)),
+    "psycopg": Library(
+        "psycopg",
+        "database",
+        only=("forecast.tables.database", "forecast.ledger.database"),
+        lazily=("forecast",),
+    ),
+    "sqlalchemy": Library("sqlalchemy", "serve", only=("forecast.ledger",)),
+    "alembic": Library("alembic", "serve", only=("forecast.ledger",)),
     "httpx": Library("httpx", "crm", only=("forecast.connectors",)),
     "mlflow": Library("mlflow", "train", only=("training.tracking",)),
     "optuna": Library("optuna", "train", only=("training.tuning",)),

@@ -24,7 +24,7 @@ from forecast.periods import as_of_us
 from forecast.tables import Money, Tables
 from training.settings import Settings
 
-__all__ = ["Audit", "audit", "audit_history", "check_registrable"]
+__all__ = ["Audit", "audit", "audit_history", "check_registrable", "told_later"]
 
 Tell = Callable[[str, float], None]
 # Scores are compared at one horizon: all of them come from one curve.
@@ -91,6 +91,22 @@ def audit_history(history: History, leads: Leads, as_of: pd.Timestamp, settings:
             rules=fit.leak_rules,
         )
     return Audit(as_of, tuple(worst_first(of_deals)), tuple(worst_first(of_leads)))
+
+
+def told_later(tables: Tables, as_of: pd.Timestamp, settings: Settings) -> tuple[Finding, ...]:
+    """Columns without dates that leak as the data stand now, for a training as of a moment in the past.
+
+    Such a column is known only as it stands today: what closing filled in a month later is there already
+    in deals that were open then, in all of them alike, so that data cut off at the moment look clean. Fields
+    with dates are read as of the moment; what the settings trust stays. Nothing for a training of now.
+    """
+    if as_of >= tables.default_as_of:
+        return ()
+    money = Money.from_tables(tables, settings.fit.reporting_currency)
+    history = History.from_tables(tables, money)
+    trust = settings.fit.trust_fields
+    now = audit_fields(history, as_of_us(tables.default_as_of), trust=trust, rules=settings.fit.leak_rules)
+    return tuple(one for one in now if one.verdict == "leaks" and one.custom and not one.figures.writes)
 
 
 def audit(

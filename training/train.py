@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from forecast.history import History, Leads
 from forecast.models import FittedModels, LeadModels, fit_leads, fit_models
 from forecast.periods import DAY_US, as_of_us
 from forecast.tables import Money, Tables, known_before
-from training.audit import Audit, audit_history, check_registrable
+from training.audit import Audit, audit_history, check_registrable, told_later
 from training.holdout import Measured, choose_holdout, measure_holdout
 from training.lead_holdout import MeasuredLeads, measure_leads
 from training.segments import check_segments
@@ -86,23 +86,30 @@ def train(
     *,
     as_of: pd.Timestamp | None = None,
     registering: bool = False,
+    hindsight: bool = True,
     tell: Tell | None = None,
 ) -> Training:
     """Fit on what was recorded before `as_of` (default: everything) and write the bundle.
 
     The bundle is a function of data, settings and as-of moment: neither the time of day nor its place on disk
     is in it. It is written last and at once; whatever was in `folder` stays until then. What serves does not
-    change: that is up to `training.promotion`.
+    change: that is up to `forecast.promotion`.
 
     registering: whether the bundle is going to be registered, which a field that leaks and is trusted stops
+    hindsight: leave out what the data after `as_of` show to leak, too (see `told_later`); the settings in the
+        bundle say so, and training again from them needs no hindsight
     tell: called with what is being done and the share done, for a progress bar
     Raises GateError, having written nothing, if it is stopped, DataError if nothing is known before `as_of`,
     OutputError if the bundle cannot be written. Callers that may not be alone hold
-    `training.lock.exclusive(folder)` meanwhile.
+    `forecast.lock.exclusive(folder)` meanwhile.
     """
     say: Tell = tell or (lambda _text, _share: None)
     moment = tables.default_as_of if as_of is None else as_of
     say("reading the history", 0.0)
+    late = told_later(tables, moment, settings) if hindsight else ()
+    if late:
+        told = tuple(dict.fromkeys((*settings.fit.exclude_fields, *(one.field for one in late))))
+        settings = replace(settings, fit=replace(settings.fit, exclude_fields=told))
     # Nothing later is even at hand; and the fingerprint stays the same while the data grow.
     known = known_before(tables, moment)
     # With nothing known, the error says when the data begin; only the whole of them can.
@@ -115,6 +122,9 @@ def train(
         check_registrable(audited, settings.audit.allow)
     holdout, note = choose_holdout(history, moment, settings.holdout)
     notes = [*notes_on(settings, span_days_of(history, moment)), *([note] if note else [])]
+    notes += [
+        f"{one.field} is left out: {one.reason}, as the data after the as-of moment show" for one in late
+    ]
     measured, measured_leads = None, None
     if holdout is not None:
         measured = measure_holdout(

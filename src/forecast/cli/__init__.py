@@ -24,7 +24,12 @@ _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "report": ("report", "Write a manager's report for a period as one HTML file."),
     "show": ("show", "Print the answer for a period on one screen."),
     "verify": ("verify", "Check a published file or a bundle against what it was made from."),
+    "publish": ("publish", "Keep scores and forecasts of a moment in the ledger, for the service to show."),
+    "keys": ("keys", "Make, list and revoke keys of the HTTP service."),
+    "erase": ("erase", "Erase a person, an account, a deal or what is too old."),
     "serve": ("serve", "Answer a CRM over HTTP."),
+    "rollback": ("rollback", "Let the bundle before the last promotion serve again."),
+    "doctor": ("doctor", "Check everything the service promises, and say what to do."),
 }
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "as_of_option",
     "bundle_option",
     "locale_option",
+    "note",
     "open_inputs",
     "out_option",
     "period_option",

@@ -5,7 +5,7 @@ command ──► content ──► publish ──► scores.csv, scores.csv.rec
                verify ◄── data, bundle ──┘   makes the content again and compares it to the byte
 """
 
-from forecast.receipts.publish import publish
+from forecast.receipts.publish import output_code, publish
 from forecast.receipts.reads import KINDS, read_as_of
 from forecast.receipts.receipt import Receipt, read_receipt, receipt_path
 from forecast.receipts.verify import Check, code_check, data_check, verify_bundle, verify_output
@@ -16,6 +16,7 @@ __all__ = [
     "Receipt",
     "code_check",
     "data_check",
+    "output_code",
     "publish",
     "read_as_of",
     "read_receipt",

@@ -1,5 +1,6 @@
 """Scores of open deals and of open leads, why, what would move them, and which will never be decided."""
 
+from forecast.scoring.curves import CURVE_DAYS, win_and_loss
 from forecast.scoring.leads import (
     LEAD_SCORE_COLUMNS,
     lead_models,
@@ -19,6 +20,7 @@ from forecast.scoring.scores import (
 from forecast.scoring.undecided import UNDECIDED_COLUMNS, Followed, followed, no_decision, undecided_sums
 
 __all__ = [
+    "CURVE_DAYS",
     "HORIZONS_DAYS",
     "LEAD_SCORE_COLUMNS",
     "QUESTION_COLUMNS",
@@ -38,4 +40,5 @@ __all__ = [
     "score_open_deals",
     "score_open_leads",
     "undecided_sums",
+    "win_and_loss",
 ]

@@ -33,6 +33,7 @@ __all__ = [
     "MAX_ATTRIBUTES",
     "MOTIONS",
     "RESERVED",
+    "parse_activities",
     "parse_deal",
 ]
 
@@ -108,7 +109,7 @@ def parse_deal(raw: Any, row: int, known: Catalogue) -> dict[str, Any]:
         name = "events"
         deal["events"] = _events(raw.get("events"), deal["pipeline"], stages, known)
         name = "activities"
-        deal["activities"] = _activities(raw.get("activities"))
+        deal["activities"] = parse_activities(raw.get("activities"))
     except Invalid as invalid:
         raise invalid.refusal(plain_word(name), row) from None
     return deal
@@ -161,7 +162,8 @@ def _events(raw: Any, pipeline: str, stages: frozenset[str], known: Catalogue) -
     return events
 
 
-def _activities(raw: Any) -> list[dict[str, Any]]:
+def parse_activities(raw: Any) -> list[dict[str, Any]]:
+    """Check the activities of a deal or a lead; raises Invalid with the place inside the list."""
     if raw is None:
         return []
     if type(raw) is not list:

@@ -19,6 +19,13 @@ from forecast.language import LOCALES
 from forecast.periods import Period
 from forecast.service.catalogue import Catalogue
 from forecast.service.deals import parse_deal
+from forecast.service.options import (
+    DEFAULT_REASONS,
+    as_of_option,
+    locale_option,
+    period_option,
+    reasons_option,
+)
 from forecast.service.refusals import Invalid, Refusal
 from forecast.service.strict_json import loads
 from forecast.service.values import (
@@ -39,7 +46,6 @@ __all__ = [
     "CLOCK_SKEW_US",
     "LEVELS",
     "MAX_DEALS",
-    "MAX_REASONS",
     "MAX_ROWS",
     "ForecastRequest",
     "Road",
@@ -55,13 +61,10 @@ __all__ = [
 
 MAX_DEALS: Final = 10_000
 MAX_ROWS: Final = 50_000  # of users, quotas and booked deals each
-MAX_REASONS: Final = 20
-DEFAULT_REASONS: Final = 5
 LEVELS: Final = ("user", "team", "region", "company")
 
 # A CRM's clock may run a little ahead of ours: what it recorded a moment ago must not count as the future.
 CLOCK_SKEW_US: Final = 5 * 60 * 1_000_000
-_YEAR_US: Final = 366 * 86_400 * 1_000_000
 
 _USER: Final[dict[str, Check]] = {
     "user_id": identifier,
@@ -225,16 +228,10 @@ class _OneByOne:
 def score_request_of(top: Any, road: Road, now_us: int) -> ScoreRequest:
     """A request to score from its JSON; see `parse_score_request`."""
     raw = _top(top, {"as_of", "deals", "period", "reasons", "locale"})
-    given_us = _as_of(raw.get("as_of"), now_us)
-    period = None if raw.get("period") is None else _period(raw["period"])
-    reasons = raw.get("reasons", DEFAULT_REASONS)
-    if type(reasons) is not int or not 0 <= reasons <= MAX_REASONS:
-        raise Refusal(
-            400, "out_of_range", f"expected a whole number from 0 to {MAX_REASONS}", field="reasons"
-        )
-    locale = raw.get("locale", LOCALES[0])
-    if locale not in LOCALES:
-        raise Refusal(400, "unknown_locale", f"expected {' or '.join(LOCALES)}", field="locale")
+    given_us = as_of_option(raw.get("as_of"), now_us)
+    period = period_option(raw.get("period"))
+    reasons = reasons_option(raw.get("reasons", DEFAULT_REASONS))
+    locale = locale_option(raw.get("locale", LOCALES[0]))
     road.take(raw)
     as_of_us = given_us if given_us is not None else road.now_us(now_us)
     return ScoreRequest(as_of_us, road.known(as_of_us), period, reasons, locale)
@@ -243,10 +240,10 @@ def score_request_of(top: Any, road: Road, now_us: int) -> ScoreRequest:
 def forecast_request_of(top: Any, known: Catalogue, road: Road, now_us: int) -> ForecastRequest:
     """A request for a forecast from its JSON; see `parse_forecast_request`."""
     raw = _top(top, {"as_of", "period", "deals", "users", "quotas", "booked"})
-    given_us = _as_of(raw.get("as_of"), now_us)
-    if raw.get("period") is None:
+    given_us = as_of_option(raw.get("as_of"), now_us)
+    period = period_option(raw.get("period"))
+    if period is None:
         raise Refusal(400, "missing", "is required, e.g. 2026Q1", field="period")
-    period = _period(raw["period"])
     road.take(raw)
     as_of_us = given_us if given_us is not None else road.now_us(now_us)
 
@@ -290,27 +287,6 @@ def _top(raw: Any, keys: set[str]) -> dict[str, Any]:
     except Invalid as invalid:
         raise invalid.refusal(None, None) from None
     return raw
-
-
-def _as_of(value: Any, now_us: int) -> int | None:
-    if value is None:
-        return None
-    try:
-        at_us = moment_us(value)
-    except Invalid as invalid:
-        raise invalid.refusal("as_of", None) from None
-    if at_us > now_us + _YEAR_US:
-        raise Refusal(
-            400, "out_of_range", "lies more than a year ahead of the service's clock", field="as_of"
-        )
-    return at_us
-
-
-def _period(value: Any) -> Period:
-    try:
-        return Period.parse(identifier(value))
-    except (Invalid, UsageError):
-        raise Refusal(400, "bad_period", "expected 2026Q1, 2026-01 or 2026", field="period") from None
 
 
 def listed_deals(request: dict[str, Any]) -> list[Any]:
