@@ -104,6 +104,14 @@ class FeatureMatrix:
         vocabulary = self.history.columns.vocabularies.get(name.removeprefix("custom:"))
         return self[name] if vocabulary is None else vocabulary.numbers[_codes(self[name])]
 
+    def many_numbers(self, names: tuple[str, ...]) -> Floats:
+        """(len(names), n) what `numbers` gives for each of them."""
+        rows, own = _rows_of(self.names, names)
+        values: Floats = self.values[rows]
+        for at in own:
+            values[at] = self.numbers(names[at])
+        return values
+
     def to_frame(self) -> pd.DataFrame:
         """A readable table: one row per landmark, categories as text."""
         columns = {}
@@ -114,6 +122,14 @@ class FeatureMatrix:
             else:
                 columns[name] = row
         return pd.DataFrame(columns)
+
+
+@lru_cache(maxsize=64)
+def _rows_of(names: tuple[str, ...], asked: tuple[str, ...]) -> tuple[Ints, tuple[int, ...]]:
+    """Row of each asked feature, and the places of those that a row does not tell: custom ones, and strangers."""
+    row = {name: at for at, name in enumerate(names)}
+    own = tuple(at for at, name in enumerate(asked) if name not in row or name.startswith("custom:"))
+    return np.array([row.get(name, 0) for name in asked], dtype=np.int64), own
 
 
 def category_texts(history: History, name: str) -> tuple[str, ...]:

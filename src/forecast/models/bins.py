@@ -39,7 +39,8 @@ class Bins:
 
     def of(self, days: Floats) -> Ints:
         """Bin of each duration; an event on an edge belongs to the bin that starts there."""
-        return np.clip(np.searchsorted(self.edges_days, days, side="right") - 1, 0, len(self) - 1)
+        at = np.searchsorted(self.edges_days, days, side="right") - 1
+        return np.minimum(np.maximum(at, 0), len(self) - 1)
 
     @cached_property
     def centres_days(self) -> Floats:

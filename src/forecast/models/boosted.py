@@ -132,8 +132,7 @@ class BoostedHazard:
 def _columns(encoder: Encoder, features: FeatureMatrix) -> Floats:
     """(n, G) values the trees read, in the order of the encoder's groups; categories as places of levels."""
     columns = np.empty((len(features), len(encoder.groups)), order="F")
-    for at, numeric in enumerate(encoder.numeric):
-        columns[:, at] = features.numbers(numeric.name)
+    columns[:, : len(encoder.numeric)] = features.many_numbers(encoder.numeric_names).T
     for at, category in enumerate(encoder.categories, start=len(encoder.numeric)):
         columns[:, at] = category.codes(features)
     return columns

@@ -109,9 +109,9 @@ class _NumericColumns:
 
     def fill(self, features: FeatureMatrix, design: Floats) -> None:
         """Write the columns of n rows into their (n, P) design."""
-        values = np.stack([features.numbers(name) for name in self.names])
+        values = features.many_numbers(self.names)
         unknown = np.isnan(values)
-        moved = np.clip(np.where(unknown, 0.0, values), self.low, self.high)
+        moved = np.minimum(np.maximum(np.where(unknown, 0.0, values), self.low), self.high)
         for kind, rows in self.transforms.items():
             moved[rows] = _transform(kind, moved[rows])
         columns = (np.maximum(moved[self.source] - self.knot, self.floor) - self.centre) / self.scale
@@ -172,7 +172,12 @@ class Encoder:
     @cached_property
     def groups(self) -> tuple[str, ...]:
         """Names of the features that have columns."""
-        return tuple(n.name for n in self.numeric) + tuple(c.name for c in self.categories)
+        return self.numeric_names + tuple(c.name for c in self.categories)
+
+    @cached_property
+    def numeric_names(self) -> tuple[str, ...]:
+        """Names of the numeric features."""
+        return tuple(n.name for n in self.numeric)
 
     @cached_property
     def group_starts(self) -> Ints:

@@ -27,6 +27,7 @@ from forecast.tables import Money
 __all__ = ["RUNGS", "FittedModels", "Grades", "Rung", "on_bins"]
 
 _BLOCK: Final = 8_192
+_LETTERS: Final = np.array(["D", "C", "B", "A"], dtype=object)
 # How a bundle's outcome is read again, by name of the rung; one's own class may join it.
 RUNGS: Final[dict[str, Any]] = {
     StageCells.name: StageCells,
@@ -64,7 +65,7 @@ class Grades:
     @staticmethod
     def letters(score: Ints) -> Any:
         """(n,) A for the best quarter of the scale, then B, C and D."""
-        return np.array(["D", "C", "B", "A"], dtype=object)[np.clip((score - 1) // 25, 0, 3)]
+        return _LETTERS[np.minimum(np.maximum((score - 1) // 25, 0), 3)]
 
 
 def on_bins(coefficients: Floats, outcome: OutcomeModel, level: Level | None = None) -> Floats:

@@ -176,10 +176,10 @@ class Curves:
         """(n, len(levels)) days by which that share of the wins has happened, given a win before the cap."""
         wanted = self.won[:, -1:] * np.array(levels)
         passed = [np.count_nonzero(self.won < target[:, None], axis=1) for target in wanted.T]
-        upper = np.stack(passed, axis=1).clip(1, len(self.edges_days) - 1)
+        upper = np.minimum(np.maximum(np.stack(passed, axis=1), 1), len(self.edges_days) - 1)
         low = np.take_along_axis(self.won, upper - 1, axis=1)
         high = np.take_along_axis(self.won, upper, axis=1)
         part = np.where(high > low, (wanted - low) / np.maximum(high - low, _SMALL), 1.0)
         start, end = self.edges_days[upper - 1], self.edges_days[upper]
-        found: Floats = start + np.clip(part, 0.0, 1.0) * (end - start)
+        found: Floats = start + np.minimum(np.maximum(part, 0.0), 1.0) * (end - start)
         return found
