@@ -96,7 +96,7 @@ def audit_history(history: History, leads: Leads, as_of: pd.Timestamp, settings:
 def told_later(tables: Tables, as_of: pd.Timestamp, settings: Settings) -> tuple[Finding, ...]:
     """Columns without dates that leak as the data stand now, for a training as of a moment in the past.
 
-    Such a column is known only as it stands today: a value that closing filled in a month later is there already
+    Such a column is known only as it stands today: what closing filled in a month later is there already
     in deals that were open then, in all of them alike, so that data cut off at the moment look clean. Fields
     with dates are read as of the moment; what the settings trust stays. Nothing for a training of now.
     """

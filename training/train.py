@@ -122,7 +122,9 @@ def train(
         check_registrable(audited, settings.audit.allow)
     holdout, note = choose_holdout(history, moment, settings.holdout)
     notes = [*notes_on(settings, span_days_of(history, moment)), *([note] if note else [])]
-    notes += [f"{one.field} is left out: {one.reason}, as the data after the as-of moment show" for one in late]
+    notes += [
+        f"{one.field} is left out: {one.reason}, as the data after the as-of moment show" for one in late
+    ]
     measured, measured_leads = None, None
     if holdout is not None:
         measured = measure_holdout(

@@ -154,7 +154,9 @@ def test_what_later_data_show_to_leak_is_left_out_of_a_training_of_the_past(
     then = pd.Timestamp("2025-04-01", tz="UTC")
     assert {one.field for one in told_later(leaky, then, own)} == {"competitor", "is_closed"}
     assert told_later(leaky, leaky.default_as_of, own) == (), "of now, the audit itself says it"
-    trusted = dataclasses.replace(own, fit=dataclasses.replace(half, trust_fields=("competitor", "is_closed")))
+    trusted = dataclasses.replace(
+        own, fit=dataclasses.replace(half, trust_fields=("competitor", "is_closed"))
+    )
     assert told_later(leaky, then, trusted) == ()
     done = train(leaky, tmp_path / "then", own, as_of=then)
     left_out = {one.feature for one in done.models.decisions if not one.used}
