@@ -47,7 +47,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup forecast sample audit train tune backtest promote rollback report verify serve check test test-fast bench lock mlflow monitor clean
+.PHONY: help setup forecast sample audit train tune backtest promote rollback report verify serve check test test-fast bench lock mlflow monitor doctor clean
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -95,6 +95,8 @@ $(READY): requirements.lock pyproject.toml
 lock: $(READY) ## Resolve pyproject.toml into requirements.lock again
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --all-extras pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --extra serve --extra database -c requirements.lock pyproject.toml -o deploy/requirements.lock
 
 ## The job -----------------------------------------------------------------------------------------------------
 
@@ -159,6 +161,10 @@ endif
 
 serve: $(READY) $(BUNDLE)/manifest.json ## Answer over HTTP on HOST:PORT from BUNDLE
 	$(BIN)/forecast serve --bundle $(BUNDLE) --host $(HOST) --port $(PORT)
+
+doctor: $(READY) ## Check what the service promises: bundle, promotion log, keys, disk, and the one on HOST:PORT if it runs
+	@$(BIN)/forecast doctor --bundle models/current \
+	  $(shell curl -sf -o /dev/null -m 2 http://$(HOST):$(PORT)/livez 2>/dev/null && echo --url http://$(HOST):$(PORT))
 
 mlflow: $(READY) ## Look at the training runs in a browser (on the loopback address)
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --workers 1 --backend-store-uri $(MLFLOW_TRACKING_URI) --host 127.0.0.1 --port 5000

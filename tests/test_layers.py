@@ -22,13 +22,14 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 # From the top down; layers of one line do not know each other. `forecast` is the package's own __init__.
 ORDER: Final[tuple[tuple[str, ...], ...]] = (
     ("training",),
-    ("forecast.cli", "forecast.service"),
+    ("forecast.cli", "forecast.service", "forecast.client"),
+    ("forecast.doctor",),
     ("forecast.publishing",),
     ("forecast.receipts",),
     ("forecast.report",),
     ("forecast.evaluation",),
     ("forecast.outlook",),
-    ("forecast.scoring", "forecast.rollup"),
+    ("forecast.scoring", "forecast.rollup", "forecast.promotion"),
     ("forecast.bundle",),
     ("forecast.models",),
     ("forecast.features",),
@@ -41,6 +42,7 @@ ORDER: Final[tuple[tuple[str, ...], ...]] = (
         "forecast.language",
         "forecast.code_version",
         "forecast.database_url",
+        "forecast.lock",
     ),
     ("forecast.errors",),
     ("forecast",),
@@ -50,6 +52,9 @@ ORDER: Final[tuple[tuple[str, ...], ...]] = (
 EXCEPTIONS: Final = {
     # `forecast serve` settles the keys before the server starts; keys.py itself loads no server.
     ("forecast.cli.serve", "forecast.service.keys"),
+    # `forecast doctor` reads keys and thresholds as the service does; neither module loads a server.
+    ("forecast.cli.doctor", "forecast.service.keys"),
+    ("forecast.cli.doctor", "forecast.service.readiness"),
 }
 
 
@@ -82,7 +87,9 @@ LIBRARIES: Final[dict[str, Library]] = {
     "bentoml": Library("bentoml", "serve", only=("forecast.service",)),
     "starlette": Library("bentoml", "serve", only=("forecast.service",)),
     "pydantic": Library("bentoml", "serve", only=("forecast.service",)),
+    "msgspec": Library("msgspec", "serve", only=("forecast.service.fast_json",)),
     "anyio": Library("bentoml", "serve", only=("forecast.service",)),
+    "opentelemetry": Library("bentoml", "serve", only=("forecast.service.tracing",), lazily=("forecast",)),
     "prometheus_client": Library("bentoml", "serve", only=("forecast.service",)),
     "duckdb": Library("duckdb", "database", only=("forecast.tables.database",), lazily=("forecast",)),
     "psycopg": Library(

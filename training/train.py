@@ -93,7 +93,7 @@ def train(
 
     The bundle is a function of data, settings and as-of moment: neither the time of day nor its place on disk
     is in it. It is written last and at once; whatever was in `folder` stays until then. What serves does not
-    change: that is up to `training.promotion`.
+    change: that is up to `forecast.promotion`.
 
     registering: whether the bundle is going to be registered, which a field that leaks and is trusted stops
     hindsight: leave out what the data after `as_of` show to leak, too (see `told_later`); the settings in the
@@ -101,7 +101,7 @@ def train(
     tell: called with what is being done and the share done, for a progress bar
     Raises GateError, having written nothing, if it is stopped, DataError if nothing is known before `as_of`,
     OutputError if the bundle cannot be written. Callers that may not be alone hold
-    `training.lock.exclusive(folder)` meanwhile.
+    `forecast.lock.exclusive(folder)` meanwhile.
     """
     say: Tell = tell or (lambda _text, _share: None)
     moment = tables.default_as_of if as_of is None else as_of

@@ -21,9 +21,21 @@ __all__ = ["code_of", "sources_hash"]
 
 _FOLDER: Final = Path(__file__).resolve().parent
 _NO_RESULT: Final = frozenset(
-    {"access.py", "cli", "connectors", "ledger", "py.typed", "service", "simulator"}
+    {
+        "access.py",
+        "cli",
+        "client",
+        "connectors",
+        "doctor.py",
+        "ledger",
+        "lock.py",
+        "promotion",
+        "py.typed",
+        "service",
+        "simulator",
+    }
 )
-"""Parts of the package that ask for results, keep or serve them, or invent data, and compute none."""
+"""Parts of the package that ask for, keep or serve results, choose bundles or invent data; none computes."""
 
 
 def sources_hash(folder: Path, without: Collection[str] = ()) -> str:

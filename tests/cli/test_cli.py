@@ -47,6 +47,8 @@ COMMANDS: Final = (
     "keys",
     "erase",
     "serve",
+    "rollback",
+    "doctor",
 )
 
 

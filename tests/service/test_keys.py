@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from forecast.access import EVERYTHING, Access, Scope
 from forecast.errors import OutputError, UsageError
-from forecast.service.keys import KEYS_FILE, SINGLE_KEY, Keys, create_key_file
+from forecast.service.keys import KEYS_FILE, ROWS_PER_MINUTE, SINGLE_KEY, Keys, create_key_file
 
 KEY = "canary-7731-key"
 DIGEST = hashlib.sha256(KEY.encode()).hexdigest()
@@ -19,10 +20,51 @@ def test_a_file_holds_keys_or_their_digests(tmp_path: Path) -> None:
     file = tmp_path / "keys"
     file.write_text(f"# CRM\n\nplain-key\n  sha256:{DIGEST.upper()}  \n")
     keys = Keys.from_environment({KEYS_FILE: str(file)})
-    assert keys.find(f"Bearer {KEY}".encode()) == DIGEST[:8]
+    assert keys.find(f"Bearer {KEY}".encode()) == Access(DIGEST[:8], "admin", EVERYTHING, 600_000)
     assert keys.find(b"Bearer plain-key") is not None
     assert keys.find(b"Bearer # CRM") is None
     assert keys.find(f"Bearer sha256:{DIGEST}".encode()) is None
+
+
+@pytest.mark.parametrize(
+    ("more", "role", "scope"),
+    [
+        ("score", "score", EVERYTHING),
+        ("user  own:U-3", "user", Scope("own", "U-3")),
+        ("manager team:North East", "manager", Scope("team", "North East")),
+        ("admin all", "admin", EVERYTHING),
+    ],
+)
+def test_a_line_may_say_what_the_key_may_do(more: str, role: str, scope: Scope) -> None:
+    access = Keys.of([f"{KEY} {more}"], "test").find(f"Bearer {KEY}".encode())
+    assert access is not None
+    assert (access.role, access.scope) == (role, scope)
+
+
+@pytest.mark.parametrize("more", ["boss", "user mine", "user own:", "user team", "Admin", "admin all all"])
+def test_a_role_or_scope_that_is_none_stops_the_start(more: str) -> None:
+    with pytest.raises(UsageError, match=r"keys, line 1") as caught:
+        Keys.of([f"{KEY} {more}"], "keys")
+    assert KEY not in caught.value.message
+
+
+def test_one_key_with_two_roles_is_refused() -> None:
+    with pytest.raises(UsageError, match="another role"):
+        Keys.of([KEY, f"sha256:{DIGEST} score"], "keys")
+
+
+@pytest.mark.parametrize(("text", "rows"), [("1000", 1000), ("0", None), ("", 600_000)])
+def test_the_rate_of_keys_is_a_setting(text: str, rows: int | None) -> None:
+    keys = Keys.from_environment({SINGLE_KEY: KEY, ROWS_PER_MINUTE: text})
+    access = keys.find(f"Bearer {KEY}".encode())
+    assert access is not None
+    assert access.rows_per_minute == rows
+
+
+@pytest.mark.parametrize("text", ["-1", "1e3", "many", "٣"])
+def test_a_rate_that_is_no_number_stops_the_start(text: str) -> None:
+    with pytest.raises(UsageError, match=ROWS_PER_MINUTE):
+        Keys.from_environment({SINGLE_KEY: KEY, ROWS_PER_MINUTE: text})
 
 
 def test_file_and_variable_count_both(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,20 @@ import httpx
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
 from forecast.bundle import Bundle, load_bundle
+from forecast.cli import cli
 from forecast.outlook import history_of, make_outlook
 from forecast.periods import Period
 from forecast.scoring import score_open_deals
 from forecast.service.api import Api
+from forecast.service.bulk import CSV, NDJSON
 from forecast.service.encoding import moment
 from forecast.service.engine import Engine
+from forecast.service.flat import flat_deals, flat_row
 from forecast.service.keys import Keys
-from forecast.tables import Tables
+from forecast.tables import Tables, open_tables
 
 AS_OF = pd.Timestamp("2026-01-01", tz="UTC")
 MIDYEAR = pd.Timestamp("2025-07-15 13:45:00.250", tz="UTC")
@@ -144,13 +149,17 @@ def body(as_of: pd.Timestamp, deals: Rows, **more: Any) -> bytes:
 
 def compared(answered: Rows, expected: dict[str, dict[str, Any]], *, some: bool = False) -> None:
     """Equal in every column of all deals, or of some; a failure names the columns that are not."""
-    ids = {row["deal_id"] for row in answered}
+    compared_by("deal_id", answered, expected, some=some)
+
+
+def compared_by(key: str, answered: Rows, expected: dict[str, dict[str, Any]], *, some: bool = False) -> None:
+    ids = {row[key] for row in answered}
     assert ids and ids <= expected.keys() if some else ids == expected.keys()
     for row in answered:
-        other = expected[row["deal_id"]]
+        other = expected[row[key]]
         assert list(row) == list(other)
         unlike = {name: (row[name], other[name]) for name in row if row[name] != other[name]}
-        assert not unlike, (row["deal_id"], unlike)
+        assert not unlike, (row[key], unlike)
 
 
 @pytest.mark.parametrize("as_of", [AS_OF, MIDYEAR], ids=["now", "midyear"])
@@ -175,6 +184,66 @@ def test_a_request_scores_as_the_tables_do(
     compared(ask(deals[::-1]), expected)
     compared([row for deal in deals[::3] for row in ask([deal])], expected, some=True)
     compared([row for at in range(0, len(deals), 37) for row in ask(deals[at : at + 37])], expected)
+
+
+@pytest.mark.parametrize("as_of", [AS_OF, MIDYEAR], ids=["now", "midyear"])
+def test_a_stream_scores_as_the_tables_do(
+    engine: Engine, bundle: Bundle, company: Tables, as_of: pd.Timestamp
+) -> None:
+    """Lines of JSON and a table, read in pieces of any size, with bad rows between the good ones or without."""
+    period = Period.parse("2026Q1")
+    expected = expected_rows(score_open_deals(history_of(company, bundle), bundle, as_of, period=period))
+    deals = [deal for deal in as_sent(company) if first_stage(deal) < as_of]
+    plain_lines = [json.dumps(deal).encode() for deal in deals]
+    spoilt = [line for at, one in enumerate(plain_lines) for line in ([b"{", one] if at % 5 == 0 else [one])]
+    flat = pd.DataFrame([flat_row(deal) for deal in deals]).to_csv(index=False).encode()
+    for media, sent in ((NDJSON, plain_lines), (NDJSON, spoilt), (CSV, [flat])):
+        told = streamed(engine, b"\n".join(sent), media, as_of)
+        compared([row["score"] for row in told if "score" in row], expected)
+        assert {row["row"] for row in told if "row" in row} == set(range(len(told) - 1))
+
+
+def streamed(engine: Engine, content: bytes, media: str, as_of: pd.Timestamp) -> Rows:
+    """The lines that answer a stream."""
+    query = f"period=2026Q1&as_of={as_of.isoformat().replace('+00:00', 'Z')}".encode()
+    bulk = engine.bulk(query, media, NDJSON, "r", NOW_US)
+    out = b""
+    for at in range(0, len(content), 40_000):
+        bulk.feed(content[at : at + 40_000], last=at + 40_000 >= len(content))
+        while bulk.full:
+            out += bulk.compute(bulk.take())
+    while bulk.pending:
+        out += bulk.compute(bulk.take())
+    return [json.loads(line) for line in (out + bulk.finish()).splitlines()]
+
+
+def test_the_command_line_a_table_and_a_library_call_give_the_same_bits(
+    engine: Engine, bundle: Bundle, trained_bundle: Path, sample_folder: Path, tmp_path: Path
+) -> None:
+    """The file of `forecast score`, a CSV stream answered in CSV, and the library: the same in every cell."""
+    out = tmp_path / "scores.csv"
+    arguments = ["score", "--data", str(sample_folder), "--bundle", str(trained_bundle), "--out", str(out)]
+    done = CliRunner().invoke(cli, [*arguments, "--as-of", "2026-01-01T00:00:00Z", "--period", "2026Q1"])
+    assert done.exit_code == 0, done.output
+    written = pd.read_csv(out, dtype=str, keep_default_na=False).set_index("deal_id")
+    tables = open_tables(sample_folder).tables
+    flat = flat_deals(tables, AS_OF).to_csv(index=False).encode()
+    bulk = engine.bulk(b"period=2026Q1&as_of=2026-01-01T00:00:00Z", CSV, CSV, "r", NOW_US)
+    bulk.feed(flat, last=True)
+    parts = []
+    while bulk.pending:
+        parts.append(bulk.compute(bulk.take()))
+    told = pd.read_csv(BytesIO(b"".join(parts)), dtype=str, keep_default_na=False)
+    assert set(told["error"]) == {""}
+    told = told[told["skipped"] == ""].set_index("deal_id")
+    assert len(written) > 50
+    pd.testing.assert_frame_equal(told[written.columns].sort_index(), written.sort_index())
+    period = Period.parse("2026Q1")
+    scores = score_open_deals(history_of(tables, bundle), bundle, AS_OF, period=period).set_index("deal_id")
+    for name in ("win_probability", "won_90d", "won_in_period", "expected_bookings"):
+        assert [float(text) if text else None for text in written[name]] == [
+            None if pd.isna(value) else value for value in scores.loc[written.index, name]
+        ]
 
 
 def test_deals_of_one_request_do_not_touch_each_other(engine: Engine, sample_tables: Tables) -> None:
@@ -245,7 +314,7 @@ def posted(engine: Engine, path: str, bodies: list[bytes]) -> Rows:
     headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
 
     async def all_of_them() -> Rows:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="http://test") as http:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="http://localhost") as http:
             answers = [await http.post(path, content=content, headers=headers) for content in bodies]
         for answer in answers:
             assert answer.status_code == 200, answer.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import socket
@@ -43,7 +44,8 @@ def server(
     home = tmp_path_factory.mktemp("server")
     port = free_port()
     arguments = ["forecast.cli", "serve", "--port", str(port), "--bundle", str(trained_bundle)]
-    environment = environment_for(home, trained_bundle, PYTHONPATH=str(unwanted))
+    path = os.pathsep.join([str(unwanted), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = environment_for(home, trained_bundle, PYTHONPATH=path)
     with running(arguments, port, home, environment, home) as started:
         yield started
 
@@ -99,7 +101,7 @@ def test_too_large_a_body_is_told_so_even_in_the_middle_of_sending(server: Serve
 
 
 def test_stalled_senders_do_not_keep_others_waiting(server: Server, trained_bundle: Path) -> None:
-    head = f"POST /v1/score HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n"
+    head = f"POST /v1/score HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\n"
     head += "Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
     stalled = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(40)]
     try:
@@ -128,7 +130,8 @@ def test_metrics_and_log_know_routes_but_no_values(server: Server, trained_bundl
     body["deals"][0]["Ada-Canary-name"] = "Ada-Canary-value"  # type: ignore[index]
     assert server.ask("POST", "/v1/score", json=body).status_code == 200
     body["deals"][0]["amount"] = "Ada-Canary-amount"  # type: ignore[index]
-    refused = server.ask("POST", "/v1/score?mail=Ada-Canary", json=body, headers={"x-request-id": "named-1"})
+    refused = server.ask("POST", "/v1/score", json=body, headers={"x-request-id": "named-1"})
+    assert server.ask("GET", "/v1/model?mail=Ada-Canary").json()["error"]["code"] == "unknown_key"
     assert (refused.status_code, refused.json()["error"]["request_id"]) == (400, "named-1")
     server.ask("GET", "/Ada-Canary-path%0aforged")
     metrics = server.ask("GET", "/metrics").text

@@ -28,9 +28,9 @@ from pathlib import Path
 import pandas as pd
 
 from forecast.bundle import MANIFEST, load_bundle, resolve_bundle
-from training.promotion.log import Entry, State
-from training.promotion.promote import Desk
-from training.promotion.shelf import Shelf
+from forecast.promotion.desk import Desk
+from forecast.promotion.log import Entry, State
+from forecast.promotion.shelf import Shelf
 from training.settings import TrackingSettings
 from training.tracking import CHAMPION, PREVIOUS, Registry
 

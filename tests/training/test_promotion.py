@@ -17,9 +17,9 @@ from forecast.bundle import load_bundle, resolve_bundle, set_current, write_bund
 from forecast.errors import BundleError, BusyError, UnavailableError, UsageError
 from forecast.models import FittedModels
 from forecast.models.season import Season
-from training.promotion.log import Served
-from training.promotion.promote import Desk
-from training.promotion.shelf import Shelf
+from forecast.promotion.desk import Desk
+from forecast.promotion.log import Served
+from forecast.promotion.shelf import Shelf
 from training.settings import TrackingSettings, read_settings
 from training.tracking import Record, Registry, record
 

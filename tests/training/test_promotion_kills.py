@@ -17,7 +17,7 @@ import pytest
 from forecast.bundle import load_bundle, write_bundle
 from forecast.models import FittedModels
 from forecast.models.season import Season
-from training.promotion.shelf import Shelf
+from forecast.promotion.shelf import Shelf
 from training.settings import read_settings
 from training.tracking import Record, record
 

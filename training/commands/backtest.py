@@ -87,11 +87,11 @@ def command(
         TimeRemainingColumn,
     )
 
+    from forecast.lock import exclusive
     from forecast.tables import open_tables
     from training.backtest.results import write_results
     from training.backtest.run import backtest, usable_cores
     from training.backtest.screen import show
-    from training.lock import exclusive
 
     says = Console(stderr=True, highlight=False, soft_wrap=True)
     bar = Progress(

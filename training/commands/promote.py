@@ -1,4 +1,4 @@
-"""`python -m training promote`: the command around `training.gate` and `training.promotion`."""
+"""`python -m training promote`: the command around `training.gate` and `forecast.promotion`."""
 
 from __future__ import annotations
 
@@ -110,10 +110,10 @@ def command(
     from rich.console import Console
 
     from forecast.bundle import load_bundle
+    from forecast.promotion.desk import Desk
+    from forecast.promotion.shelf import Shelf
     from forecast.tables import write_bytes
     from training.gate.show import show
-    from training.promotion.promote import Desk
-    from training.promotion.shelf import Shelf
     from training.tracking import Registry
 
     says = Console(stderr=True, highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`python -m training rollback`: the command around `training.promotion`."""
+"""`python -m training rollback`: the command around `forecast.promotion`."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def command(root: Path, reason: str, settings_path: Path | None, no_track: bool)
     import pandas as pd
     from rich.console import Console
 
-    from training.promotion.promote import Desk
-    from training.promotion.shelf import Shelf
+    from forecast.promotion.desk import Desk
+    from forecast.promotion.shelf import Shelf
     from training.tracking import Registry
 
     says = Console(stderr=True, highlight=False, soft_wrap=True)

@@ -82,7 +82,7 @@ def command(
         )
 
     from forecast.bundle import check_bundle_folder
-    from training.promotion.shelf import Shelf, is_kept_name
+    from forecast.promotion.shelf import Shelf, is_kept_name
 
     check_bundle_folder(folder)
     if is_kept_name(folder.name):
@@ -96,10 +96,10 @@ def command(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+    from forecast.lock import exclusive
     from forecast.tables import known_before, open_tables, write_bytes
     from training.card import card_facts, card_path, card_text
     from training.evidence import collect_evidence
-    from training.lock import exclusive
     from training.recording import record_of
     from training.summary import show
     from training.tracking import data_facts

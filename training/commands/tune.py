@@ -88,9 +88,9 @@ def command(
 
     from forecast.errors import DataError
     from forecast.history import History
+    from forecast.lock import exclusive
     from forecast.tables import Money, known_before, open_tables, write_bytes
     from training.holdout import choose_holdout
-    from training.lock import exclusive
     from training.tuning.result import show, tuned_text
     from training.tuning.study import Budget, confirm, search
 

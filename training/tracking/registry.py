@@ -6,7 +6,7 @@ files it is (`training.tracking.pyfunc.BUNDLE_PATH`). One bundle is registered o
 
 MLflow moves an alias without asking where it was, so an alias can not decide between two promotions. Numbers of
 versions can: the database gives each number once, on SQLite, on PostgreSQL and behind a server. The log of
-promotions (`training.promotion.log`) is therefore a registered model of its own, `NAME-promotions`, whose
+promotions (`forecast.promotion.log`) is therefore a registered model of its own, `NAME-promotions`, whose
 versions are its entries: version 3 is the third promotion, points at the same model, and carries who decided,
 against which champion, and why. `champion`, `previous` and `candidate` are set from it, and set right by the
 next command if somebody moved them or was killed meanwhile.
@@ -24,8 +24,8 @@ from typing import Any, Final
 import pandas as pd
 
 from forecast.errors import UsageError
-from training.promotion.log import FIRST, Entry, Served, State, fold, moment, who
-from training.promotion.shelf import Shelf
+from forecast.promotion.log import FIRST, Entry, Served, State, fold, moment, who
+from forecast.promotion.shelf import Shelf
 from training.settings import TrackingSettings
 from training.tracking.client import connect, failures_explained, quoted, tracking_uri, without_password
 from training.tracking.pyfunc import bundle_in

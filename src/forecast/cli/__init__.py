@@ -28,6 +28,8 @@ _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "keys": ("keys", "Make, list and revoke keys of the HTTP service."),
     "erase": ("erase", "Erase a person, an account, a deal or what is too old."),
     "serve": ("serve", "Answer a CRM over HTTP."),
+    "rollback": ("rollback", "Let the bundle before the last promotion serve again."),
+    "doctor": ("doctor", "Check everything the service promises, and say what to do."),
 }
 
 

@@ -16,6 +16,10 @@ from rich.console import Console
 from forecast.errors import UnavailableError, UsageError
 from forecast.service.keys import KEYS_FILE, SINGLE_KEY, Keys, create_key_file
 
+# As `forecast.ledger` calls them, whose libraries are not loaded for a look at the environment.
+_LEDGER = "FORECAST_LEDGER"
+_LEDGER_FILE = "FORECAST_LEDGER_FILE"
+
 __all__ = ["command", "configure_keys", "server_command"]
 
 
@@ -41,11 +45,18 @@ __all__ = ["command", "configure_keys", "server_command"]
     envvar=KEYS_FILE,
     help="File with one key, or sha256:digest, per line. On a loopback address one is made if none is given.",
 )
-def command(host: str, port: int, bundle: Path, workers: int, keys: Path | None) -> None:
+@click.option(
+    "--ledger",
+    metavar="URL",
+    help="Ledger with published forecasts and keys, e.g. sqlite:///forecast.db.  [default: FORECAST_LEDGER, "
+    "if it is set]",
+)
+def command(host: str, port: int, bundle: Path, workers: int, keys: Path | None, ledger: str | None) -> None:
     """Answer a CRM over HTTP.
 
     Every request but the probes needs a key. On a loopback address a key file is made if there is none; on
-    any other address the service does not start without one.
+    any other address the service does not start without one, in a file or in the ledger. While it runs it
+    follows the bundle: one that is promoted is taken over within seconds.
     """
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     if importlib.util.find_spec("bentoml") is None:
@@ -54,6 +65,10 @@ def command(host: str, port: int, bundle: Path, workers: int, keys: Path | None)
     environment = dict(os.environ)
     if keys is not None:
         environment[KEYS_FILE] = str(keys.absolute())
+    if ledger is not None:
+        from forecast.ledger import LEDGER_URL, ledger_url
+
+        environment[LEDGER_URL] = str(ledger_url(ledger, {}))
     made = configure_keys(address, bundle, environment)
     require_free_port(address, port)
     file = environment.get(KEYS_FILE)
@@ -63,7 +78,7 @@ def command(host: str, port: int, bundle: Path, workers: int, keys: Path | None)
             f'try: curl -H "Authorization: Bearer $(head -n 1 {file})" {url(address, port)}/v1/model'
         )
     else:
-        console.print(f"key: from {SINGLE_KEY}")
+        console.print(f"key: from {SINGLE_KEY if environment.get(SINGLE_KEY) else 'the ledger'}")
     environment["FORECAST_BUNDLE"] = str(bundle.absolute())
     environment["FORECAST_WORKERS"] = str(workers)
     environment.setdefault("BENTOML_DO_NOT_TRACK", "True")
@@ -99,9 +114,11 @@ def configure_keys(address: str, bundle: Path, environment: dict[str, str]) -> b
         Keys.from_environment(environment)
         return False
     if not ipaddress.ip_address(address).is_loopback:
+        if environment.get(_LEDGER) or environment.get(_LEDGER_FILE):
+            return False  # it may hold keys; the service looks before it opens
         raise UsageError(
             f"--host {address} is reachable from outside and no key is set; put one key per line "
-            f"into a file and name it by --keys or {KEYS_FILE}",
+            f"into a file and name it by --keys or {KEYS_FILE}, or make keys in a ledger",
             code="no_key",
         )
     file = bundle.absolute().parent / ".serve-key"

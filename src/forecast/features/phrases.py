@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 from forecast.arrays import Ints
@@ -79,6 +80,12 @@ def form_of(spec: FeatureSpec) -> Form:
     return "until" if spec.kind == "signed" else "count"
 
 
+@lru_cache(maxsize=16)
+def _texts_of(locale: str, currency: str) -> Texts:
+    formats = formats_of(locale, currency)
+    return Texts(load_phrases(locale), formats)
+
+
 class Phrasebook:
     """Phrases in one language.
 
@@ -88,8 +95,7 @@ class Phrasebook:
 
     def __init__(self, locale: str = "en", currency: str = "EUR") -> None:
         self.locale = locale
-        formats = formats_of(locale, currency)
-        self._say = Texts(load_phrases(locale), formats)
+        self._say = _texts_of(locale, currency)
         self._history: History | None = None  # whose codes the kept phrases speak of
         self._kept: dict[tuple[str, Hashable], str] = {}
 

@@ -6,6 +6,7 @@ from forecast.history.history import Closings, History
 from forecast.history.landmarks import Landmarks, make_landmarks
 from forecast.history.leads import CONVERTED, DISQUALIFIED, LEAD_STAGES, Leads, leads_from_request
 from forecast.history.records import DatedRecords, FrozenRecords, TrackRecords
+from forecast.history.sheet import DealSheet, Told
 from forecast.history.stages import LOST, OPEN, WON, StageMap
 
 __all__ = [
@@ -19,11 +20,13 @@ __all__ = [
     "WON",
     "Closings",
     "DatedRecords",
+    "DealSheet",
     "FrozenRecords",
     "History",
     "Landmarks",
     "Leads",
     "StageMap",
+    "Told",
     "TrackRecords",
     "Vocabulary",
     "days",

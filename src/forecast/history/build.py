@@ -29,15 +29,24 @@ from forecast.history.columns import (
 from forecast.history.stages import StageMap
 from forecast.tables import TABLES, Money, Tables
 
-__all__ = ["CATEGORIES", "columns_from_request", "columns_from_tables"]
+__all__ = [
+    "CATEGORIES",
+    "CONTRACT",
+    "NAMED",
+    "code_of_field",
+    "columns_from_request",
+    "columns_from_tables",
+    "number_reader",
+]
 
 # In order of the seller's confidence, so that the code is also a rank.
 CATEGORIES: Final = ("omitted", "pipeline", "best_case", "commit")
 _CATEGORY_CODE: Final = {name: float(code) for code, name in enumerate(CATEGORIES)}
-_CONTRACT: Final = frozenset(TABLES["deals"])
+CONTRACT: Final = frozenset(TABLES["deals"])
 # Fields that events may name; the counters of activities behind them are ours, and a custom attribute may be
 # called as they are.
 _NAMED: Final = FIELDS[:ACTIVITY]
+NAMED: Final = frozenset(_NAMED)
 _FIELD_CODE: Final = {name: code for code, name in enumerate(_NAMED)}
 _NUMERIC: Final = (AMOUNT, *BANT)
 
@@ -52,7 +61,7 @@ def columns_from_tables(tables: Tables, money: Money) -> Columns:
     stages = StageMap.from_frame(tables.stages)
     events = tables.deal_events
     event_fields = set(pd.unique(events["field"]))
-    custom = tuple(sorted((set(deals.columns) | event_fields) - set(_NAMED) - _CONTRACT))
+    custom = tuple(sorted((set(deals.columns) | event_fields) - NAMED - CONTRACT))
     deal_ids = deals["deal_id"].to_numpy(object)
     ids = pd.Index(deal_ids)
     eventful = frozenset(event_fields)
@@ -78,7 +87,7 @@ def columns_from_tables(tables: Tables, money: Money) -> Columns:
             value = stages.codes_of(pipeline, texts).astype(np.float64)
         else:
             value = _values(name, texts, vocabularies)
-        code = _code(name, custom)
+        code = code_of_field(name, custom)
         keep = here if name != "stage" else here[value >= 0]
         parts.append(
             (deal_of_event[keep], code, at_us[keep], value if name != "stage" else value[value >= 0])
@@ -88,7 +97,7 @@ def columns_from_tables(tables: Tables, money: Money) -> Columns:
     first_seen = _first_seen(parts, len(deals))
     for name in custom:
         if name in deals.columns and name not in eventful:
-            code = _code(name, custom)
+            code = code_of_field(name, custom)
             value = _values(name, deals[name], vocabularies)
             known = ~np.isnan(value) & (first_seen >= 0)
             parts.append((np.flatnonzero(known), code, first_seen[known], value[known]))
@@ -129,8 +138,8 @@ def columns_from_request(deals: list[dict[str, Any]], stages: StageMap, money: M
     deals = sorted(deals, key=lambda deal: str(deal["deal_id"]))
     named = {name for deal in deals for name in deal} - _LISTS
     named |= {event["field"] for deal in deals for event in deal.get("events") or ()}
-    custom = tuple(sorted(named - _CONTRACT - set(_NAMED)))
-    codes = {name: _code(name, custom) for name in (*_NAMED, *custom)}
+    custom = tuple(sorted(named - CONTRACT - NAMED))
+    codes = {name: code_of_field(name, custom) for name in (*_NAMED, *custom)}
     words: dict[str, set[str]] = {name: set() for name in ("owner_id", *custom)}
     told: list[tuple[int, str, int, Any]] = []
     rows: list[tuple[int, int, int, float]] = []
@@ -229,6 +238,11 @@ _READ: Final[dict[str, Callable[[Any], float]]] = {
 }
 
 
+def number_reader(name: str) -> Callable[[Any], float] | None:
+    """How a checked value of a field is read as a number; None for a field of words, and for the stage."""
+    return _READ.get(name)
+
+
 def vocabulary_of(*columns: pd.Series) -> Vocabulary:
     """All texts of some columns; blank ones are none."""
     found: set[str] = set()
@@ -244,7 +258,8 @@ def microseconds(times: pd.Series) -> Ints:
     return moments
 
 
-def _code(name: str, custom: tuple[str, ...]) -> int:
+def code_of_field(name: str, custom: tuple[str, ...]) -> int:
+    """Code of a field that events may name, among the built-in ones and the custom attributes."""
     return _FIELD_CODE[name] if name in _FIELD_CODE else len(FIELDS) + custom.index(name)
 
 

@@ -24,12 +24,14 @@ from forecast.history.columns import (
     Columns,
     Vocabulary,
 )
+from forecast.history.sheet import DealSheet
 from forecast.history.stages import OPEN, WON, StageMap
 from forecast.periods import DAY_US
 from forecast.tables import Money, Tables
 
 __all__ = ["Closings", "History"]
 
+_MOVES: Final = ("forward", "back", "skipped", "reopened", "pushed", "pushed_days")
 # "Never" as a time: later than every moment anybody can ask about.
 NEVER_US: Final = np.iinfo(np.int64).max // 4
 
@@ -75,6 +77,11 @@ class History:
     def from_request(cls, deals: list[dict[str, Any]], *, stages: StageMap, money: Money) -> History:
         """History of deals as a caller of the service sends them (see docs/http.md)."""
         return cls.from_columns(columns_from_request(deals, stages, money))
+
+    @classmethod
+    def from_sheet(cls, sheet: DealSheet, as_of_us: int, *, stages: StageMap, money: Money) -> History:
+        """The same of deals that were read into columns, without what was recorded from `as_of_us` on."""
+        return cls.from_columns(sheet.columns(as_of_us, stages, money))
 
     @classmethod
     def from_columns(cls, columns: Columns) -> History:
@@ -159,7 +166,8 @@ class History:
 
     def stage(self, deal: Ints, at_us: Moments) -> Ints:
         """Stage code as known before `at_us`, -1 for a deal not yet known."""
-        return np.nan_to_num(self.last(deal, STAGE, at_us), nan=-1.0).astype(np.int64)
+        code = self.last(deal, STAGE, at_us)
+        return np.where(np.isnan(code), -1.0, code).astype(np.int64)
 
     def owner(self, deal: Ints, at_us: Moments) -> Ints:
         """Code of the owner as known before `at_us`; the deals table's owner where no event names one."""
@@ -265,18 +273,14 @@ def _running_moves(group: Ints, fields: int, value: Floats, stages: StageMap) ->
     steps = np.where(inside, stages.step[new] - stages.step[old], 0)
     pushes = np.flatnonzero(follows & (field == EXPECTED_CLOSE))
     later_days = np.fmax(value[pushes] - before[pushes], 0.0)
-    later_days = np.nan_to_num(later_days)
 
-    def running(at: Ints, amount: Any) -> Floats:
-        per_entry = np.zeros(size + 1)
-        per_entry[at + 1] = amount
-        return np.cumsum(per_entry)
-
-    return {
-        "forward": running(moved, steps > 0),
-        "back": running(moved, steps < 0),
-        "skipped": running(moved, np.maximum(steps - 1, 0)),
-        "reopened": running(moved, (stages.kind[new] == OPEN) & (stages.kind[old] != OPEN)),
-        "pushed": running(pushes, later_days > 0),
-        "pushed_days": running(pushes, later_days),
-    }
+    totals = np.zeros((len(_MOVES), size + 1))
+    moved, pushes = moved + 1, pushes + 1
+    totals[0, moved] = steps > 0
+    totals[1, moved] = steps < 0
+    totals[2, moved] = np.maximum(steps - 1, 0)
+    totals[3, moved] = (stages.kind[new] == OPEN) & (stages.kind[old] != OPEN)
+    totals[4, pushes] = later_days > 0
+    totals[5, pushes] = later_days
+    np.cumsum(totals, axis=1, out=totals)
+    return dict(zip(_MOVES, totals, strict=True))

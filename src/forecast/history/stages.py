@@ -39,6 +39,16 @@ class StageMap:
         return tuple(f"{p}/{s}" for p, s in zip(self.pipeline, self.stage, strict=True))
 
     @cached_property
+    def pipeline_texts(self) -> NDArray[np.object_]:
+        """(S,) pipeline of each stage, to be looked up by code."""
+        return np.array(self.pipeline, dtype=object)
+
+    @cached_property
+    def stage_texts(self) -> NDArray[np.object_]:
+        """(S,) name of each stage, to be looked up by code."""
+        return np.array(self.stage, dtype=object)
+
+    @cached_property
     def step(self) -> NDArray[np.int64]:
         """(S,) place among the open stages of its pipeline: 0, 1, 2 ...; -1 for won and lost."""
         step = np.full(len(self.stage), -1, dtype=np.int64)

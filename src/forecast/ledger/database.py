@@ -22,7 +22,7 @@ from forecast.errors import BusyError, DataError, OutputError, UnavailableError,
 from forecast.ledger.migrate import newest, upgrade, version_of
 from forecast.ledger.place import Place
 
-__all__ = ["Database", "open_database"]
+__all__ = ["Database", "open_database", "schema_version"]
 
 PASSWORD_VARIABLE: Final = "FORECAST_DATABASE_PASSWORD"  # noqa: S105  (the name of it)
 _CONNECT_SECONDS: Final = 5
@@ -233,3 +233,16 @@ def _postgresql(place: Place) -> Engine:
             "a ledger in PostgreSQL needs the package psycopg: pip install 'forecast[database]'",
             code="missing_package",
         ) from error
+
+
+def schema_version(place: Place) -> str | None:
+    """The version of the schema in a database that is left as it is; None if it has none.
+
+    A file is made if there is none: ask only for one that is there. Raises like `open_database`.
+    """
+    database = Database(place, _sqlite(place) if place.file is not None else _postgresql(place))
+    try:
+        with database.read() as connection:
+            return version_of(connection)
+    finally:
+        database.close()

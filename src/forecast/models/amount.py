@@ -17,6 +17,7 @@ slices 1 to 5 of 20 hold .9, the others 1, and the mean ratio is .975.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -90,10 +91,22 @@ class AmountModel:
         NaN where an amount is on record but no exchange rate is.
         """
         mine, known, converted = self._look_up(history, deal, at_us)
+        ratio, fresh = self._means
+        return np.where(known, converted * ratio[mine], fresh[mine]), mine + np.where(known, 0, len(ratio))
+
+    @cached_property
+    def _means(self) -> tuple[Floats, Floats]:
+        """(G,) mean ratio and mean amount of the segments in alphabetical order."""
         listed = [segment for _, segment in sorted(self.table.items())]
-        ratio = np.array([segment.ratio.mean() for segment in listed])
-        fresh = np.array([segment.fresh.mean() for segment in listed])
-        return np.where(known, converted * ratio[mine], fresh[mine]), mine + np.where(known, 0, len(listed))
+        return (
+            np.array([segment.ratio.mean() for segment in listed]),
+            np.array([segment.fresh.mean() for segment in listed]),
+        )
+
+    @cached_property
+    def _order(self) -> dict[str, int]:
+        """Place of each segment in alphabetical order."""
+        return {name: at for at, name in enumerate(sorted(self.table))}
 
     def quantiles(self, history: History, deal: Ints, at_us: Ints, levels: tuple[float, ...]) -> Floats:
         """(n, len(levels)) quantiles of the final amount given a win, in the reporting currency.
@@ -110,7 +123,7 @@ class AmountModel:
 
     def _look_up(self, history: History, deal: Ints, at_us: Ints) -> tuple[Ints, Any, Floats]:
         """(n,) place of each deal's segment in the sorted table, whether it has an amount, and that amount."""
-        order = {name: at for at, name in enumerate(sorted(self.table))}
+        order = self._order
         names, place = segment_names(history)
         mine = np.array([order.get(name, order["*"]) for name in names], dtype=np.int64)[place[deal]]
         raw = history.amount_raw(deal, at_us)

@@ -136,9 +136,18 @@ class _Category:
     def _place(self) -> dict[str, int]:
         return {text: at for at, text in enumerate(self.levels)}
 
+    @cached_property
+    def centre(self) -> Floats:
+        """(levels,) share of the training rows each has."""
+        return np.array(self.shares)
+
+    @cached_property
+    def _every(self) -> Ints:
+        return np.arange(len(self.levels))
+
     def indicator(self, features: FeatureMatrix) -> Floats:
         """(n, levels) of 0 and 1."""
-        indicator: Floats = (self.codes(features)[:, None] == np.arange(len(self.levels))).astype(np.float64)
+        indicator: Floats = (self.codes(features)[:, None] == self._every).astype(np.float64)
         return indicator
 
     def codes(self, features: FeatureMatrix) -> Floats:
@@ -172,6 +181,11 @@ class Encoder:
         return np.concatenate(([0], np.cumsum(widths)))[:-1].astype(np.int64)
 
     @cached_property
+    def _starts(self) -> dict[str, int]:
+        """First column of each group by its name."""
+        return dict(zip(self.groups, self.group_starts.tolist(), strict=True))
+
+    @cached_property
     def width(self) -> int:
         """P, number of columns."""
         return sum(self._numeric_width(n) for n in self.numeric) + sum(c.width for c in self.categories)
@@ -194,7 +208,7 @@ class Encoder:
 
     def _fill(self, features: FeatureMatrix, design: Floats) -> None:
         indicators = {c.name: c.indicator(features) for c in self.categories}
-        starts = dict(zip(self.groups, self.group_starts.tolist(), strict=True))
+        starts = self._starts
         if self.numeric:
             self._numeric_columns.fill(features, design)
         if self._stuck is not None:
@@ -203,7 +217,7 @@ class Encoder:
             design[:, slopes : slopes + stage.shape[1]] = design[:, [start]] * stage
         for category in self.categories:
             start = starts[category.name]
-            design[:, start : start + category.width] = indicators[category.name] - np.array(category.shares)
+            design[:, start : start + category.width] = indicators[category.name] - category.centre
 
     @cached_property
     def _numeric_columns(self) -> _NumericColumns:

@@ -9,6 +9,7 @@ Source: Aumann and Shapley 1974; Sundararajan, Taly and Yan 2017 (integrated gra
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -166,15 +167,15 @@ class Explainer:
         time for all deals that have it.
         """
         said = [""] * order.size
-        which = order.ravel()
-        places = np.argsort(which, kind="stable")
-        shown, starts = np.unique(which[places], return_index=True)
-        for g, here in zip(shown.tolist(), np.split(places, starts[1:]), strict=True):
-            name, rows = self._outcome.groups[g], here // order.shape[1]
+        places: defaultdict[int, list[int]] = defaultdict(list)
+        for place, g in enumerate(order.ravel().tolist()):
+            places[g].append(place)
+        for g, here in places.items():
+            name, rows = self._outcome.groups[g], np.array(here) // order.shape[1]
             values = _values(features, name, rows)
             phrases = self._book.phrases(features, name, rows)
             quoted = {phrase: json.dumps(phrase) for phrase in set(phrases)}
-            for place, value, phrase in zip(here.tolist(), values, phrases, strict=True):
+            for place, value, phrase in zip(here, values, phrases, strict=True):
                 said[place] = f', "value": {value}, "text": {quoted[phrase]}'
         return said
 
@@ -199,9 +200,10 @@ def _values(features: FeatureMatrix, name: str, rows: Ints) -> list[str]:
         }
         return ["null" if code != code else told[code] for code in values]
     digits = 4 if kind in ("share", "number") else 1
-    return ["null" if value != value else repr(round(value, digits)) for value in values]
+    return ["null" if value - value else repr(round(value, digits)) for value in values]
 
 
 def _written(numbers: Floats, digits: int) -> list[str]:
     """(n * most,) numbers as JSON, null for unknown ones."""
-    return ["null" if value != value else f"{value:.{digits}f}" for value in numbers.ravel().tolist()]
+    # JSON has neither NaN nor infinity: of both the difference to themselves is NaN, which counts as true.
+    return ["null" if value - value else f"{value:.{digits}f}" for value in numbers.ravel().tolist()]

@@ -143,9 +143,9 @@ def score_arrays(
     data: dict[str, Any] = {
         "deal_id": history.deal_ids[deal],
         "as_of": when,
-        "pipeline": np.array(history.stages.pipeline, dtype=object)[stage],
+        "pipeline": history.stages.pipeline_texts[stage],
         "owner_id": history.vocabulary("owner_id").take(history.owner(deal, when)),
-        "stage": np.array(history.stages.stage, dtype=object)[stage],
+        "stage": history.stages.stage_texts[stage],
         "amount": amount,
         "win_probability": win,
         **{f"won_{h}d": joined["won"][:, at] for at, h in enumerate(HORIZONS_DAYS)},

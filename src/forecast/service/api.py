@@ -1,68 +1,102 @@
 """The ASGI application: every request that reaches the service goes through `Api` and nothing else.
 
-The order at the door: request id, probes, key, route, media type, body, a turn to compute. Whatever goes
-wrong leaves as the one error shape; a fault of ours is logged by type and place only, since messages of
-exceptions may carry what was sent.
+The order at the door: request id, probes, host, key, route, role, rate, media type, body, a turn to compute.
+Whatever goes wrong leaves as the one error shape; a fault of ours is logged by type and place only, since
+messages of exceptions may carry what was sent.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import os
 import re
 import time
 import traceback
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from forecast.service.intake import headers_of, take_body
-from forecast.service.keys import Keys
+import anyio.to_thread
+from anyio import CapacityLimiter
+
+from forecast.access import Access
+from forecast.errors import ForecastError
+from forecast.service.bulk import CSV, NDJSON
+from forecast.service.hosts import Hosts
+from forecast.service.intake import headers_of, idempotency_key, media_of, take_body
+from forecast.service.keys import Finder
+from forecast.service.logs import request_line
 from forecast.service.metrics import CONTENT_TYPE, Metrics
+from forecast.service.options import query_of
+from forecast.service.rate import BYTES_PER_ROW, Rate
+from forecast.service.readiness import Readiness, ready_body
 from forecast.service.refusals import Refusal
+from forecast.service.routes import MAY, PROBES, ROUTES, Place, place_of
+from forecast.service.streaming import Parts, Stream
 from forecast.service.strict_json import dumps
 from forecast.service.turns import Turns
+from forecast.service.values import moment_us
 
-__all__ = ["PROBES", "ROUTES", "Answers", "Api", "Limits"]
+if TYPE_CHECKING:
+    from forecast.ledger import Repeat, Served
+
+__all__ = ["PROBES", "ROUTES", "Answers", "Api", "Book", "Limits", "Stored"]
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-PROBES: Final = ("/livez", "/readyz", "/healthz")
-ROUTES: Final[dict[str, tuple[str, ...]]] = {
-    "/v1/score": ("POST",),
-    "/v1/forecast": ("POST",),
-    "/v1/model": ("GET", "HEAD"),
-    "/metrics": ("GET", "HEAD"),
-    "/docs.json": ("GET", "HEAD"),
-    **dict.fromkeys(PROBES, ("GET", "HEAD")),
-}
 _JSON: Final = "application/json"
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._\-]{1,64}")
 _log = logging.getLogger("forecast.service")
+T = TypeVar("T")
+
+# As our own encoder writes it near the beginning of an answer.
+_AS_OF: Final = re.compile(rb'"as_of":"([^"]{1,40})"')
+_HEAD: Final = 512
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What one process takes on.
 
-    body_seconds : how long a body may take to arrive
+    body_seconds : how long a body, or the next row of a stream, may take to arrive, and an answer to be taken
     small_waiting, large_waiting : requests that may wait, by size (see `turns`)
     patience_seconds : how long a large one waits before it is sent away
+    streams : bulk streams at once
+    readers : reads of the ledger at once
+    kept_answer : bytes up to which an answer is kept for a repeated Idempotency-Key
     """
 
     body_seconds: float = 30.0
     small_waiting: int = 16
     large_waiting: int = 4
     patience_seconds: float = 20.0
+    streams: int = 2
+    readers: int = 4
+    kept_answer: int = 1024 * 1024
 
 
 class Answers(Protocol):
     """What the application asks of the engine: pure functions of a body and the time, safe in a thread."""
 
+    @property
+    def bundle_id(self) -> str:
+        """The id of the bundle that answers."""
+        ...
+
     def score(self, body: bytes, now_us: int) -> tuple[bytes, int]:
         """Answer of `POST /v1/score` and the number of deals in it."""
+        ...
+
+    def score_leads(self, body: bytes, now_us: int) -> tuple[bytes, int]:
+        """Answer of `POST /v1/leads/score` and the number of leads in it."""
+        ...
+
+    def bulk(self, query: bytes, media: str, answer: str, request_id: str, now_us: int) -> Parts:
+        """A stream of `POST /v1/score/bulk` from one media type into another."""
         ...
 
     def forecast(self, body: bytes, now_us: int) -> tuple[bytes, int]:
@@ -78,6 +112,44 @@ class Answers(Protocol):
         ...
 
 
+class Stored(Protocol):
+    """What is read from the ledger, within the scope of a key. Each raises Refusal; they may wait, so a thread
+    asks them.
+    """
+
+    def forecast(self, query: Mapping[str, str], access: Access) -> bytes:
+        """Answer of `GET /v1/forecast`."""
+        ...
+
+    def deal(self, deal_id: str, query: Mapping[str, str], access: Access) -> bytes:
+        """Answer of `GET /v1/deals/{deal_id}`."""
+        ...
+
+    def judge(self, deal_id: str, body: bytes, access: Access, now_us: int) -> bytes:
+        """Answer of `POST /v1/deals/{deal_id}/judgements`."""
+        ...
+
+
+class Book(Protocol):
+    """What the ledger keeps of what was asked; see `forecast.ledger.Ledger`."""
+
+    def idempotent(self, key: str, idempotency_key: str, body_digest: str, *, now_us: int) -> Repeat | None:
+        """Claim an Idempotency-Key; None if it is new."""
+        ...
+
+    def answered(self, key: str, idempotency_key: str, status: int, body: bytes) -> None:
+        """Keep the answer of a claimed one."""
+        ...
+
+    def released(self, key: str, idempotency_key: str) -> None:
+        """Give up a claim whose request came to nothing."""
+        ...
+
+    def served(self, entry: Served) -> None:
+        """Note what went out; returns at once."""
+        ...
+
+
 @dataclass(slots=True)
 class _Reply:
     """An answer about to leave, and what the log will say of it."""
@@ -88,6 +160,8 @@ class _Reply:
     headers: dict[str, str] = field(default_factory=dict)
     deals: int = 0
     code: str | None = None
+    sent: bool = False
+    as_of_us: int | None = None
 
 
 @dataclass(slots=True)
@@ -97,29 +171,74 @@ class _Seen:
     request_id: str
     route: str = "other"
     key: str = "-"
+    bundle: str = ""
     size: int = 0
+    access: Access | None = None
 
 
 class Api:
-    """See the module. `open` gives it an engine and keys; until then every probe but /livez answers 503."""
+    """See the module. `open` gives it an engine and keys; until then every probe but /livez answers 503.
 
-    def __init__(self, *, limits: Limits | None = None, clock: Callable[[], float] = time.time) -> None:
+    hosts : names the service answers to; left out, those of FORECAST_HOSTS
+    """
+
+    def __init__(
+        self,
+        *,
+        limits: Limits | None = None,
+        clock: Callable[[], float] = time.time,
+        hosts: Hosts | None = None,
+    ) -> None:
         self._limits = limits or Limits()
         self._clock = clock
+        self._hosts = hosts
         self._answers: Answers | None = None
-        self._keys: Keys | None = None
+        self._keys: tuple[Finder, ...] = ()
         self._turns = Turns(
             small=self._limits.small_waiting,
             large=self._limits.large_waiting,
             patience_s=self._limits.patience_seconds,
+            streams=self._limits.streams,
         )
+        self._rate = Rate()
+        self._readers = CapacityLimiter(self._limits.readers)
         self._metrics: Metrics | None = None
+        self._stored: Stored | None = None
+        self._book: Book | None = None
+        self._readiness: Readiness | None = None
 
-    def open(self, answers: Answers, keys: Keys, metrics: Metrics | None = None) -> None:
-        """Begin to answer."""
+    def open(
+        self,
+        answers: Answers,
+        *keys: Finder,
+        metrics: Metrics | None = None,
+        stored: Stored | None = None,
+        book: Book | None = None,
+        readiness: Readiness | None = None,
+    ) -> None:
+        """Begin to answer.
+
+        keys : each is asked in turn; the first that knows a key says what it may do
+        readiness : what /readyz says beyond that we answer
+        stored, book : the two sides of the ledger; without them only what is sent is computed
+        """
+        if self._hosts is None:
+            self._hosts = Hosts.from_environment(os.environ)
         self._keys = keys
         self._metrics = metrics
+        self._stored = stored
+        self._book = book
+        self._readiness = readiness
         self._answers = answers
+
+    def swap(self, answers: Answers) -> None:
+        """Another engine answers from the next request on; those under way end with theirs."""
+        self._answers = answers
+
+    @property
+    def waiting(self) -> dict[str, int]:
+        """How many requests wait, by lane."""
+        return self._turns.waiting
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -127,67 +246,258 @@ class Api:
         headers = headers_of(scope)
         seen = _Seen(_request_id(headers.get(b"x-request-id")))
         try:
-            reply = await self._answer(scope, headers, receive, seen)
+            reply = await self._answer(scope, headers, receive, send, seen)
         except Refusal as refusal:
             reply = _refuse(refusal, seen)
         except Exception as fault:
             _log.error("request=%s fault=%s at %s", seen.request_id, type(fault).__name__, _place(fault))
             reply = _refuse(Refusal(500, "internal", "the service failed; quote the request id"), seen)
-        await _send(reply, seen, send)
+        if not reply.sent:
+            await _send(reply, seen, send, body=scope["method"] != "HEAD")
         seconds = time.perf_counter() - started
         if seen.route in PROBES:
             return
         if self._metrics is not None:
             self._metrics.answered(seen.route, reply.status, seconds, reply.deals, reply.code)
-        _log.info(
-            "%s %s %d %.1fms bytes=%d deals=%d key=%s request=%s%s",
-            scope["method"] if scope["method"] in ("GET", "POST", "HEAD") else "-",
-            seen.route,
-            reply.status,
-            seconds * 1e3,
-            seen.size,
-            reply.deals,
-            seen.key,
-            seen.request_id,
-            f" code={reply.code}" if reply.code else "",
+            self._metrics.scored(seen.route, reply.body)
+        request_line(
+            _log,
+            method=scope["method"] if scope["method"] in ("GET", "POST", "HEAD") else "-",
+            route=seen.route,
+            status=reply.status,
+            seconds=seconds,
+            size=seen.size,
+            deals=reply.deals,
+            key=seen.key,
+            request_id=seen.request_id,
+            bundle=seen.bundle,
+            code=reply.code,
         )
 
     async def _answer(
-        self, scope: Scope, headers: dict[bytes, bytes | None], receive: Receive, seen: _Seen
+        self, scope: Scope, headers: dict[bytes, bytes | None], receive: Receive, send: Send, seen: _Seen
     ) -> _Reply:
-        path: str = scope["path"]
-        methods = ROUTES.get(path)
-        if methods is not None:
-            seen.route = path
-        if path not in PROBES:
-            self._let_in(headers, seen)
-        if methods is None:
+        place = place_of(scope["path"], scope.get("raw_path"))
+        if place is not None:
+            seen.route = place.path
+        if seen.route in PROBES:
+            return self._probe(scope["method"], seen.route)
+        if self._hosts is not None:
+            self._hosts.check(headers.get(b"host"), scope)
+        access = seen.access = self._let_in(headers, seen)
+        if place is None:
             raise Refusal(404, "not_found", "there is no such path; GET /docs.json lists them")
-        if scope["method"] not in methods:
-            allowed = ", ".join(methods)
-            raise Refusal(405, "bad_method", f"this path takes {allowed}", headers={"allow": allowed})
-        if path in ("/livez", "/healthz"):
-            return _Reply(200, b'{"status":"alive"}')
-        answers = self._ready()
-        if path == "/readyz":
-            return _Reply(200, b'{"status":"ready"}')
-        if path == "/v1/model":
-            return _Reply(200, answers.model())
-        if path == "/docs.json":
-            return _Reply(200, answers.openapi())
-        if path == "/metrics":
+        method = scope["method"]
+        roles = MAY[place.path].get(method)
+        if roles is None:
+            raise _bad_method(place.path)
+        if access.role not in roles:
+            allowed = " or ".join(sorted(roles))
+            raise Refusal(403, "role", f"this path is for keys of role {allowed}")
+        if place.path == "/metrics":
             return _Reply(200, self._metrics.render() if self._metrics else b"", media=CONTENT_TYPE)
+        answers = self._ready()
+        seen.bundle = answers.bundle_id[:12]
+        self._rate.admit(access)
+        try:
+            if method == "POST":
+                return await self._post(place, scope, headers, receive, send, seen, answers, access)
+            reply = await self._get(place, scope.get("query_string", b""), seen, answers, access)
+        except Refusal:
+            self._rate.charge(access, 1 + seen.size // BYTES_PER_ROW)
+            raise
+        self._rate.charge(access, 1)
+        return reply
+
+    def _probe(self, method: str, path: str) -> _Reply:
+        if method not in MAY[path]:
+            raise _bad_method(path)
+        if path == "/readyz":
+            self._ready()
+            return _Reply(200, ready_body(self._readiness.reasons() if self._readiness else []))
+        return _Reply(200, b'{"status":"alive"}')
+
+    async def _get(self, place: Place, query: bytes, seen: _Seen, answers: Answers, access: Access) -> _Reply:
+        if place.path in ("/v1/model", "/docs.json"):
+            query_of(query, ())
+            return _Reply(200, answers.model() if place.path == "/v1/model" else answers.openapi())
+        stored, deal_id, asked = self._with_ledger(), place.deal_id, query_of(query)
+        if deal_id is None:
+            answer = await self._read(lambda: stored.forecast(asked, access))
+        else:
+            answer = await self._read(lambda: stored.deal(deal_id, asked, access))
+        reply = _Reply(200, answer, as_of_us=_as_of_us(answer))
+        self._note(seen, reply, hashlib.sha256(query), hashlib.sha256(answer), None)
+        return reply
+
+    async def _post(
+        self,
+        place: Place,
+        scope: Scope,
+        headers: dict[bytes, bytes | None],
+        receive: Receive,
+        send: Send,
+        seen: _Seen,
+        answers: Answers,
+        access: Access,
+    ) -> _Reply:
+        now_us = int(self._clock() * 1e6)
+        query = scope.get("query_string", b"")
+        name = idempotency_key(headers)
+        if place.path == "/v1/score/bulk":
+            return await self._bulk(query, headers, receive, send, seen, answers, access, now_us)
+        query_of(query, ())
+        media_of(headers, (_JSON,))
+        if place.deal_id is not None:
+            self._with_ledger()
         body = await take_body(headers, receive, self._limits.body_seconds)
         seen.size = len(body)
-        now_us = int(self._clock() * 1e6)
-        compute = answers.score if path == "/v1/score" else answers.forecast
-        answer, deals = await self._turns.run(lambda taken: compute(taken, now_us), body)
-        return _Reply(200, answer, deals=deals)
+        if name is None or self._book is None:
+            reply = await self._compute(place, body, answers, access, now_us)
+        else:
+            reply = await self._once(name, place, body, answers, access, now_us)
+        self._rate.charge(access, max(1, reply.deals))
+        self._note(seen, reply, hashlib.sha256(body), hashlib.sha256(reply.body), answers.bundle_id)
+        return reply
 
-    def _let_in(self, headers: Mapping[bytes, bytes | None], seen: _Seen) -> None:
+    async def _compute(
+        self, place: Place, body: bytes, answers: Answers, access: Access, now_us: int
+    ) -> _Reply:
+        if place.deal_id is not None:
+            stored, deal_id = self._with_ledger(), place.deal_id
+            return _Reply(200, await self._read(lambda: stored.judge(deal_id, body, access, now_us)))
+        compute = answers.forecast
+        if place.path == "/v1/score":
+            compute = answers.score
+        elif place.path == "/v1/leads/score":
+            compute = answers.score_leads
+        answer, deals = await self._turns.run(lambda taken: compute(taken, now_us), body)
+        return _Reply(200, answer, deals=deals, as_of_us=_as_of_us(answer))
+
+    async def _once(
+        self, name: str, place: Place, body: bytes, answers: Answers, access: Access, now_us: int
+    ) -> _Reply:
+        """The answer to a request with an Idempotency-Key: the first one's, if there was one."""
+        book = self._book
+        assert book is not None  # noqa: S101  (by the caller)
+        asked = hashlib.sha256(b"\0".join((place.path.encode(), (place.deal_id or "").encode(), body)))
+        digest = asked.hexdigest()
+        try:
+            repeat = await self._read(lambda: book.idempotent(access.key, name, digest, now_us=now_us))
+        except Refusal:
+            if place.deal_id is not None:
+                raise
+            # What is only computed may be computed twice: no reason to fail with the ledger.
+            return await self._compute(place, body, answers, access, now_us)
+        if repeat is not None:
+            if repeat.kind == "answered":
+                return _Reply(repeat.status, repeat.body, headers={"idempotent-replayed": "true"})
+            if repeat.kind == "other_body":
+                raise Refusal(
+                    409, "idempotency_conflict", "this Idempotency-Key came before with another request"
+                )
+            raise Refusal(
+                409,
+                "idempotency_running",
+                "the first request with this Idempotency-Key is not answered yet",
+                headers={"retry-after": "1"},
+            )
+        kept = False
+        try:
+            reply = await self._compute(place, body, answers, access, now_us)
+            if len(reply.body) <= self._limits.kept_answer:
+                await self._read(lambda: book.answered(access.key, name, reply.status, reply.body))
+                kept = True
+            return reply
+        finally:
+            if not kept:
+                await self._read(lambda: book.released(access.key, name))
+
+    async def _bulk(
+        self,
+        query: bytes,
+        headers: dict[bytes, bytes | None],
+        receive: Receive,
+        send: Send,
+        seen: _Seen,
+        answers: Answers,
+        access: Access,
+        now_us: int,
+    ) -> _Reply:
+        media = media_of(headers, (NDJSON, CSV))
+        parts = answers.bulk(query, media, _accepted(headers.get(b"accept"), media), seen.request_id, now_us)
+        reply = _Reply(200, b"", media=parts.answer, sent=True)
+        reply.headers["x-forecast-bundle"] = answers.bundle_id
+
+        async def start() -> None:
+            await _start(reply, seen, send)
+
+        async def go_on(data: bytes) -> None:
+            if self._metrics is not None:
+                self._metrics.scored(seen.route, data)
+            await send({"type": "http.response.body", "body": data, "more_body": True})
+
+        with self._turns.stream():
+            stream = Stream(
+                parts, receive, start, go_on, self._turns, self._rate, access, self._limits.body_seconds
+            )
+            try:
+                reply.code = await stream.run()
+            finally:
+                seen.size = stream.size
+        if reply.code is None:
+            await send({"type": "http.response.body", "body": b""})
+        # Without its last message the server ends the connection, and the caller sees that some is missing.
+        reply.deals, reply.as_of_us = parts.rows, parts.as_of_us
+        if not stream.started:
+            # Nobody hears this answer; it ends the request for the server around us.
+            raise Refusal(400, "disconnected", "the connection ended before the body was complete")
+        self._note(seen, reply, stream.taken, stream.given, answers.bundle_id)
+        return reply
+
+    def _note(self, seen: _Seen, reply: _Reply, asked: Any, answered: Any, bundle: str | None) -> None:
+        """Tell the ledger what went out: hashes of both bodies, nothing of what stood in them."""
+        if self._book is None:
+            return
+        from forecast.ledger import Served
+
+        self._book.served(
+            Served(
+                served_at_us=int(self._clock() * 1e6),
+                route=seen.route,
+                key=seen.key,
+                request_id=seen.request_id,
+                status=reply.status,
+                rows=reply.deals,
+                asked_sha256=asked.hexdigest(),
+                answered_sha256=answered.hexdigest(),
+                bundle=bundle,
+                as_of_us=reply.as_of_us,
+            )
+        )
+
+    async def _read(self, ask: Callable[[], T]) -> T:
+        """What the ledger says, asked in a thread; Refusal 503 if it does not answer."""
+        try:
+            return await anyio.to_thread.run_sync(ask, limiter=self._readers)
+        except Refusal:
+            raise
+        except ForecastError as error:
+            _log.error("ledger %s", error.code)
+            raise Refusal(
+                503, "ledger_unavailable", "the ledger does not answer", headers={"retry-after": "5"}
+            ) from None
+
+    def _with_ledger(self) -> Stored:
+        if self._stored is None:
+            raise Refusal(503, "no_ledger", "this service runs without a ledger and stores nothing")
+        return self._stored
+
+    def _let_in(self, headers: Mapping[bytes, bytes | None], seen: _Seen) -> Access:
         given = headers.get(b"authorization")
-        key = self._keys.find(given) if self._keys is not None else None
-        if key is None:
+        found = (keys.find(given) for keys in self._keys)
+        access = next((access for access in found if access is not None), None)
+        if access is None:
             challenge = 'Bearer realm="forecast"' + (', error="invalid_token"' if given else "")
             raise Refusal(
                 401,
@@ -195,12 +505,19 @@ class Api:
                 "send a known key as Authorization: Bearer KEY",
                 headers={"www-authenticate": challenge},
             )
-        seen.key = key
+        seen.key = access.key
+        return access
 
     def _ready(self) -> Answers:
         if self._answers is None:
             raise Refusal(503, "not_ready", "the service is starting", headers={"retry-after": "5"})
         return self._answers
+
+
+def _as_of_us(answer: bytes) -> int | None:
+    """The as-of moment an answer names."""
+    found = _AS_OF.search(answer, 0, _HEAD)
+    return None if found is None else int(moment_us(found[1].decode()))
 
 
 def _request_id(given: bytes | None) -> str:
@@ -220,10 +537,11 @@ def _place(fault: Exception) -> str:
     return " < ".join(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in reversed(frames))
 
 
-async def _send(reply: _Reply, seen: _Seen, send: Send) -> None:
+async def _start(reply: _Reply, seen: _Seen, send: Send) -> None:
+    """Send the head of an answer; without a length for a stream."""
     headers = {
         "content-type": reply.media,
-        "content-length": str(len(reply.body)),
+        **({} if reply.sent else {"content-length": str(len(reply.body))}),
         "x-request-id": seen.request_id,
         "cache-control": "no-store",
         "x-content-type-options": "nosniff",
@@ -236,4 +554,22 @@ async def _send(reply: _Reply, seen: _Seen, send: Send) -> None:
             "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
         }
     )
-    await send({"type": "http.response.body", "body": reply.body})
+
+
+async def _send(reply: _Reply, seen: _Seen, send: Send, *, body: bool) -> None:
+    await _start(reply, seen, send)
+    await send({"type": "http.response.body", "body": reply.body if body else b""})
+
+
+def _bad_method(path: str) -> Refusal:
+    allowed = ", ".join(ROUTES[path])
+    return Refusal(405, "bad_method", f"this path takes {allowed}", headers={"allow": allowed})
+
+
+def _accepted(given: bytes | None, media: str) -> str:
+    """The form of a bulk answer: the one asked for, else that of the request."""
+    for wanted in (given or b"").lower().split(b","):
+        name = wanted.partition(b";")[0].strip().decode("latin-1")
+        if name in (NDJSON, CSV):
+            return name
+    return media

@@ -7,25 +7,41 @@ time-out are not used: they log and label raw paths, answer errors in other shap
 
 from __future__ import annotations
 
+import atexit
 import gc
-import logging
 import os
+import shutil
 import sys
+import tempfile
+import threading
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import bentoml
 
-from forecast.bundle import load_bundle
-from forecast.errors import ForecastError
+from forecast.doctor import SERVER_FOLDER_PREFIX
+from forecast.errors import BusyError, ForecastError, UnavailableError
+from forecast.service import logs
+from forecast.service.admission import Admission
 from forecast.service.api import Api
-from forecast.service.keys import Keys
+from forecast.service.keys import KEYS_FILE, SINGLE_KEY, Finder, Keys
+from forecast.service.routes import place_of
+from forecast.service.tracing import is_wanted, traced, tracer, wanted_tracer
+
+if TYPE_CHECKING:
+    from forecast.ledger import Ledger
+    from forecast.service.engine import Engine
+    from forecast.service.metrics import Metrics
+    from forecast.service.readiness import Readiness
 
 __all__ = ["BUNDLE", "Forecast", "Front", "bundle_path"]
 
 BUNDLE: Final = "FORECAST_BUNDLE"
 WORKERS: Final = "FORECAST_WORKERS"
+# Set by the supervisor for its workers: the folder of `admission`.
+SERVER_FOLDER: Final = "FORECAST_SERVER_FOLDER"
 _DEFAULT_BUNDLE: Final = Path("models/current")
 
 # One application per process; a worker opens it once its bundle is loaded.
@@ -48,7 +64,8 @@ class Front:
 
     def __init__(self, app: Callable[..., Awaitable[None]], api: Api) -> None:
         self._app = app
-        self._api = api
+        spans = wanted_tracer()
+        self._api = api if spans is None else traced(api, spans, _route_of)
 
     async def __call__(
         self,
@@ -84,23 +101,45 @@ class Forecast:
     """Scores open deals and adds them up to a bookings forecast."""
 
     def __init__(self) -> None:
-        """Once per worker: load the verified bundle and warm up, then open the door."""
+        """Once per worker: load the verified bundle and warm up, then open the door and follow the pointer."""
         from forecast.service.engine import Engine
         from forecast.service.metrics import Metrics
+        from forecast.service.readiness import LedgerWatch, Readiness, Thresholds
+        from forecast.service.reload import Follower
 
-        _log_to_stdout()
         try:
-            keys = Keys.from_environment(os.environ)
-            engine = Engine.load(bundle_path())
+            logs.configure(logs.form_of(os.environ))
+            thresholds = Thresholds.from_environment(os.environ)
+            books = _Books.of_environment()
+            keys = _keys(books)
+            admission = _admission()
+            # What served last, not what is offered now: a worker that starts again must come up.
+            engine = Engine.load(admission.last_good())
         except ForecastError as error:
             _stop(error)
         engine.warm_up()
         metrics = Metrics()
         metrics.bundle(engine.short_id, engine.trained_until_us)
-        _api.open(engine, keys, metrics)
+        follower = Follower(bundle_path(), admission, engine, _api.swap, metrics)
+        readiness = Readiness(
+            thresholds,
+            lambda: follower.engine.trained_until_us,
+            lambda: follower.refused,
+            None if books is None else LedgerWatch(books.newest_us, metrics.published),
+        )
+
+        def open_door() -> None:
+            _open(follower.engine, keys, metrics, readiness, books)
+
+        open_door()
+        if books is not None and readiness.ledger is not None:
+            books.when_opened = open_door
+            readiness.ledger.start()
+        _follow_figures(_api, metrics, readiness)
         # What is loaded now stays for good: the collector need not look at it again and again.
         gc.collect()
         gc.freeze()
+        follower.start()
         # A bulk request computes in a thread; hand the interpreter back to small ones within a millisecond.
         sys.setswitchinterval(0.001)
 
@@ -108,15 +147,123 @@ class Forecast:
     @staticmethod
     def check() -> None:
         """Once, before any worker starts: no keys or no sound bundle, no service."""
+        from forecast.service.readiness import Thresholds
+
         os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
         try:
-            Keys.from_environment(os.environ)
-            load_bundle(bundle_path())
+            logs.form_of(os.environ)
+            Thresholds.from_environment(os.environ)
+            if is_wanted(os.environ):
+                tracer(os.environ)
+            books = _Books.of_environment()
+            _keys(books)
+            if books is not None and books.ledger is not None:
+                books.ledger.close()  # each worker has connections of its own
+            os.environ.pop(SERVER_FOLDER, None)
+            _admission()
         except ForecastError as error:
             _stop(error)
 
 
 Forecast.add_asgi_middleware(Front, api=_api)  # type: ignore[attr-defined]  # the decorator made it a service
+
+
+def _admission() -> Admission:
+    """The folder that supervisor and workers share, made and filled by whoever comes first.
+
+    Raises BundleError if there is no sound bundle to begin with.
+    """
+    folder = os.environ.get(SERVER_FOLDER)
+    if folder is not None:
+        return Admission(Path(folder))
+    made = tempfile.mkdtemp(prefix=f"{SERVER_FOLDER_PREFIX}{os.getpid()}-")
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    admission = Admission(Path(made))
+    admission.begin(bundle_path())
+    os.environ[SERVER_FOLDER] = made
+    return admission
+
+
+class _Books:
+    """The ledger of this process, which may be away when the service starts.
+
+    when_opened : called once it is there after all
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self.ledger: Ledger | None = None
+        self.away: ForecastError | None = None
+        self.when_opened: Callable[[], None] = lambda: None
+
+    @classmethod
+    def of_environment(cls) -> _Books | None:
+        """That of the environment, opened if it answers; None if none is named.
+
+        Raises ForecastError for one that waiting does not mend: a wrong URL, a newer schema, damage.
+        """
+        from forecast.ledger import ledger_url
+
+        url = ledger_url(None, os.environ, None)
+        if url is None:
+            return None
+        books = cls(url)
+        try:
+            books.open()
+        except (UnavailableError, BusyError) as error:
+            books.away = error
+        return books
+
+    def open(self) -> Ledger:
+        """The ledger, opened now if it was not; ForecastError if it does not answer."""
+        from forecast.ledger import Ledger
+
+        if self.ledger is None:
+            self.ledger = Ledger.open(self._url)
+            self.away = None
+        return self.ledger
+
+    def newest_us(self) -> int | None:
+        """When the newest snapshot was published; None without any. ForecastError if it does not answer."""
+        missed = self.ledger is None
+        ledger = self.open()
+        if missed:
+            self.when_opened()
+        return max((row.published_at_us for row in ledger.snapshots()), default=None)
+
+
+def _keys(books: _Books | None) -> Keys | None:
+    """Keys of the environment; None where there are none and the ledger has some.
+
+    Raises UsageError if neither has any, and what the ledger said if only it could have.
+    """
+    named = bool(os.environ.get(KEYS_FILE) or os.environ.get(SINGLE_KEY))
+    if not named and books is not None:
+        if books.away is not None:
+            raise books.away
+        if books.ledger is not None and books.ledger.stored_keys():
+            return None
+    return Keys.from_environment(os.environ)
+
+
+def _open(
+    engine: Engine, keys: Keys | None, metrics: Metrics, readiness: Readiness, books: _Books | None
+) -> None:
+    """Begin to answer; again when the ledger is there after all."""
+    finders: list[Finder] = []
+    if books is None or books.ledger is None:
+        if keys is not None:
+            finders.append(keys)
+        _api.open(engine, *finders, metrics=metrics, readiness=readiness)
+        return
+    from forecast.ledger import LedgerKeys
+    from forecast.service.reads import Reads
+
+    ledger = books.ledger
+    finders.append(LedgerKeys(ledger))
+    if keys is not None:
+        finders.append(keys)
+    _api.open(engine, *finders, metrics=metrics, stored=Reads(ledger), book=ledger, readiness=readiness)
 
 
 def _stop(error: ForecastError) -> NoReturn:
@@ -126,13 +273,18 @@ def _stop(error: ForecastError) -> NoReturn:
     raise SystemExit(error.exit_code) from None
 
 
-def _log_to_stdout() -> None:
-    log = logging.getLogger("forecast.service")
-    if not log.handlers:
-        handler = logging.StreamHandler(sys.stdout)
-        handler.setFormatter(
-            logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z")
-        )
-        log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    log.propagate = False
+def _route_of(path: str) -> str:
+    place = place_of(path, None)
+    return "other" if place is None else place.path
+
+
+def _follow_figures(api: Api, metrics: Metrics, readiness: Readiness) -> None:
+    """Keep the figures that are sampled, not counted: once a second, in a thread that ends with the process."""
+
+    def sample() -> None:
+        while True:
+            metrics.waiting(api.waiting)
+            metrics.degraded([reason["code"] for reason in readiness.reasons()])
+            time.sleep(1.0)
+
+    threading.Thread(target=sample, name="figures", daemon=True).start()

@@ -21,14 +21,19 @@ from forecast.service.values import (
 )
 
 __all__ = [
+    "ACTIVITY_KEYS",
     "ACTIVITY_KINDS",
     "BANT",
     "CATEGORIES",
+    "CHANGING",
+    "COLUMNS",
     "DIRECTIONS",
     "EVENT_FIELDS",
+    "EVENT_KEYS",
     "MAX_ATTRIBUTES",
     "MOTIONS",
     "RESERVED",
+    "parse_activities",
     "parse_deal",
 ]
 
@@ -40,15 +45,15 @@ DIRECTIONS: Final = ("in", "out")
 MAX_ATTRIBUTES: Final = 200
 
 # What changes over time, with the check of its value; `stage` is checked against the deal's pipeline.
-_CHANGING: Final[dict[str, Check]] = {
+CHANGING: Final[dict[str, Check]] = {
     "amount": optional(amount),
     "expected_close_on": optional(day),
     "owner_id": optional(identifier),
     "forecast_category": optional(choice(CATEGORIES)),
     **{name: optional(established) for name in BANT},
 }
-EVENT_FIELDS: Final = ("stage", *_CHANGING)
-_COLUMNS: Final[dict[str, Check]] = {
+EVENT_FIELDS: Final = ("stage", *CHANGING)
+COLUMNS: Final[dict[str, Check]] = {
     "deal_id": identifier,
     "pipeline": optional(identifier),
     "motion": optional(choice(MOTIONS)),
@@ -56,12 +61,12 @@ _COLUMNS: Final[dict[str, Check]] = {
     "account_id": optional(identifier),
     "source": optional(identifier),
     "currency": optional(identifier),
-    **_CHANGING,
+    **CHANGING,
 }
 # Columns without a history, and the two lists of a deal: no event may claim them.
-RESERVED: Final = (frozenset(_COLUMNS) - frozenset(_CHANGING)) | {"activities", "events"}
-_EVENT_KEYS: Final = frozenset({"field", "value", "recorded_at", "actor"})
-_ACTIVITY_KEYS: Final = frozenset({"occurred_at", "kind", "direction"})
+RESERVED: Final = (frozenset(COLUMNS) - frozenset(CHANGING)) | {"activities", "events"}
+EVENT_KEYS: Final = frozenset({"field", "value", "recorded_at", "actor"})
+ACTIVITY_KEYS: Final = frozenset({"occurred_at", "kind", "direction"})
 _KIND: Final = choice(ACTIVITY_KINDS)
 _DIRECTION: Final = optional(choice(DIRECTIONS))
 _ACTOR: Final = optional(identifier)
@@ -80,7 +85,7 @@ def parse_deal(raw: Any, row: int, known: Catalogue) -> dict[str, Any]:
         deal: dict[str, Any] = {}
         attributes = 0
         for name, value in raw.items():
-            check = _COLUMNS.get(name)
+            check = COLUMNS.get(name)
             if check is not None:
                 deal[name] = check(known.established(name, value) if name in BANT else value)
             elif name not in ("events", "activities"):
@@ -104,7 +109,7 @@ def parse_deal(raw: Any, row: int, known: Catalogue) -> dict[str, Any]:
         name = "events"
         deal["events"] = _events(raw.get("events"), deal["pipeline"], stages, known)
         name = "activities"
-        deal["activities"] = _activities(raw.get("activities"))
+        deal["activities"] = parse_activities(raw.get("activities"))
     except Invalid as invalid:
         raise invalid.refusal(plain_word(name), row) from None
     return deal
@@ -122,8 +127,8 @@ def _events(raw: Any, pipeline: str, stages: frozenset[str], known: Catalogue) -
             key = ""
             if type(event) is not dict:
                 raise Invalid("not_an_object", "an event is a JSON object")
-            if not event.keys() <= _EVENT_KEYS:
-                only(_EVENT_KEYS, event)
+            if not event.keys() <= EVENT_KEYS:
+                only(EVENT_KEYS, event)
             for key in ("field", "value", "recorded_at"):
                 if key not in event:
                     raise Invalid("missing", "is required")
@@ -138,7 +143,7 @@ def _events(raw: Any, pipeline: str, stages: frozenset[str], known: Catalogue) -
                 raise Invalid("not_text", "expected the name of a field")
             if field in RESERVED:
                 raise Invalid("bad_field", "is not a field with a history; send it as a column of the deal")
-            check = _CHANGING.get(field)
+            check = CHANGING.get(field)
             if check is not None:
                 key = "value"
                 value = check(known.established(field, value) if field in BANT else value)
@@ -157,7 +162,8 @@ def _events(raw: Any, pipeline: str, stages: frozenset[str], known: Catalogue) -
     return events
 
 
-def _activities(raw: Any) -> list[dict[str, Any]]:
+def parse_activities(raw: Any) -> list[dict[str, Any]]:
+    """Check the activities of a deal or a lead; raises Invalid with the place inside the list."""
     if raw is None:
         return []
     if type(raw) is not list:
@@ -169,8 +175,8 @@ def _activities(raw: Any) -> list[dict[str, Any]]:
             key = ""
             if type(activity) is not dict:
                 raise Invalid("not_an_object", "an activity is a JSON object")
-            if not activity.keys() <= _ACTIVITY_KEYS:
-                only(_ACTIVITY_KEYS, activity)
+            if not activity.keys() <= ACTIVITY_KEYS:
+                only(ACTIVITY_KEYS, activity)
             for key in ("occurred_at", "kind"):
                 if key not in activity:
                     raise Invalid("missing", "is required")

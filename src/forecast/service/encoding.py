@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-__all__ = ["columns_of", "moment", "rows"]
+__all__ = ["cells_of", "columns_of", "moment", "rows"]
 
+_FEW: Final = 30  # below, Python is through before numpy begins
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -34,14 +35,12 @@ def rows(
     moments : columns of int64 microseconds since 1970
     json_texts : columns that hold JSON as text, put in as what it says
     """
-    cells = []
-    for name, values in columns.items():
-        if name in moments:
-            cells.append([moment(at_us) for at_us in values.tolist()])
-        elif name in json_texts:
-            cells.append([json.loads(text) for text in values])
-        else:
-            cells.append(_cells(values))
+    cells = [
+        [json.loads(text) for text in values]
+        if name in json_texts
+        else cells_of(values, is_moment=name in moments)
+        for name, values in columns.items()
+    ]
     return [dict(zip(columns, row, strict=True)) for row in zip(*cells, strict=True)]
 
 
@@ -57,18 +56,21 @@ def columns_of(frame: pd.DataFrame) -> dict[str, NDArray[Any]]:
     }
 
 
-def _cells(values: NDArray[Any]) -> list[Any]:
+def cells_of(values: NDArray[Any], *, is_moment: bool = False) -> list[Any]:
     """(n,) values as JSON takes them."""
+    if is_moment:
+        told = {at_us: moment(at_us) for at_us in set(values.tolist())}  # most rows of an answer share one
+        return [told[at_us] for at_us in values.tolist()]
     kind = values.dtype.kind
     if kind == "f":
-        finite = np.isfinite(values)
         numbers: list[Any] = values.tolist()
-        if finite.all():
+        if len(numbers) > _FEW and np.isfinite(values).all():
             return numbers
-        return [number if known else None for number, known in zip(numbers, finite, strict=True)]
+        # NaN and infinity less themselves are NaN, which counts as true.
+        return [None if number - number else number for number in numbers]
     if kind == "M":
-        days = np.datetime_as_string(values, unit="D").tolist()
-        return [None if day == "NaT" else day for day in days]
+        days: list[Any] = values.astype("datetime64[D]").tolist()
+        return [None if day is None else day.isoformat() for day in days]
     if kind == "O":
         # A missing text is None in an array and NaN in a frame; NaN is the one value unlike itself.
         return [None if text is None or text != text else str(text) for text in values]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,17 +19,26 @@ from forecast.outlook import period_inputs
 from forecast.periods import as_of_us, to_timestamp
 from forecast.rollup import roll_up
 from forecast.scoring import score_arrays, score_deals
+from forecast.service.bulk import CSV, NDJSON, Bulk, Options
 from forecast.service.catalogue import Catalogue
 from forecast.service.encoding import columns_of, moment, rows
+from forecast.service.fast_json import json_rows
 from forecast.service.intake import MAX_BODY
-from forecast.service.openapi import example_forecast_request, example_score_request, specification
+from forecast.service.lead_requests import lead_answer, parse_lead_request
+from forecast.service.openapi import (
+    Examples,
+    example_bulk_request,
+    example_forecast_request,
+    example_lead_request,
+    example_score_request,
+    specification,
+)
+from forecast.service.reading import read_forecast_request, read_score_request
 from forecast.service.refusals import Refusal
 from forecast.service.requests import (
     MAX_DEALS,
     ForecastRequest,
     ScoreRequest,
-    parse_forecast_request,
-    parse_score_request,
 )
 from forecast.service.strict_json import dumps
 from forecast.service.values import moment_us
@@ -65,6 +75,11 @@ class Engine:
         return self.bundle.short_id
 
     @property
+    def bundle_id(self) -> str:
+        """The bundle's id, as answers name it."""
+        return self.bundle.id
+
+    @property
     def trained_until_us(self) -> int:
         """The models saw only what was recorded before this moment."""
         return as_of_us(self.bundle.trained_until)
@@ -73,13 +88,31 @@ class Engine:
 
     def score(self, body: bytes, now_us: int) -> tuple[bytes, int]:
         """Answer of `POST /v1/score` and the number of deals in it."""
-        request = parse_score_request(body, self.known, now_us)
-        return dumps(self.score_answer(request)), len(request.deals)
+        request = read_score_request(body, self.known, now_us)
+        return self.score_answer(request), len(request.sent)
+
+    def score_leads(self, body: bytes, now_us: int) -> tuple[bytes, int]:
+        """Answer of `POST /v1/leads/score` and the number of leads in it."""
+        request = parse_lead_request(body, self.known, now_us)
+        answer = lead_answer(self.bundle, request, self._ref())
+        return dumps(answer), len(request.leads) + len(request.skipped)
+
+    def bulk(self, query: bytes, media: str, answer: str, request_id: str, now_us: int) -> Bulk:
+        """A stream of `POST /v1/score/bulk`; Refusal 400 for a query that is wrong."""
+        return Bulk(
+            self.bundle,
+            self.known,
+            Options.of(query, now_us),
+            media=media,
+            answer=answer,
+            request_id=request_id,
+            model=self._ref(),
+        )
 
     def forecast(self, body: bytes, now_us: int) -> tuple[bytes, int]:
         """Answer of `POST /v1/forecast` and the number of deals in it."""
-        request = parse_forecast_request(body, self.known, now_us)
-        return dumps(self.forecast_answer(request)), len(request.deals)
+        request = read_forecast_request(body, self.known, now_us)
+        return dumps(self.forecast_answer(request)), len(request.sent)
 
     def model(self) -> bytes:
         """Answer of `GET /v1/model`."""
@@ -99,10 +132,37 @@ class Engine:
         )
 
     def openapi(self) -> bytes:
-        """Answer of `GET /docs.json`."""
+        """Answer of `GET /docs.json`: its examples are real, asked of this bundle."""
         pipeline, stages = self.example_stages()
+        score, forecast = example_score_request(stages, pipeline), example_forecast_request(stages, pipeline)
+        lines, table = example_bulk_request(stages, pipeline)
+        now_us = moment_us(score["as_of"])
+
+        def answer(compute: Callable[[bytes, int], tuple[bytes, int]], request: Any) -> Any:
+            return json.loads(compute(dumps(request), now_us)[0])
+
+        def stream(body: str, media: str) -> str:
+            bulk = self.bulk(b"reasons=1", media, media, "5f0c6d2e9b7a4c1d8e3f2a1b0c9d8e7f", now_us)
+            bulk.feed(body.encode(), last=True)
+            return (bulk.compute(bulk.take()) + bulk.finish()).decode()
+
+        leads = example_lead_request()
         return dumps(
-            specification(example_score_request(stages, pipeline), example_forecast_request(stages, pipeline))
+            specification(
+                Examples(
+                    score=score,
+                    scored=answer(self.score, score),
+                    leads=leads,
+                    leads_scored=None if self.bundle.leads is None else answer(self.score_leads, leads),
+                    forecast=forecast,
+                    forecasted=answer(self.forecast, forecast),
+                    bulk=lines,
+                    bulk_scored=stream(lines, NDJSON),
+                    table=table,
+                    table_scored=stream(table, CSV),
+                    model=json.loads(self.model()),
+                )
+            )
         )
 
     def warm_up(self) -> None:
@@ -116,9 +176,9 @@ class Engine:
 
     # -- pure parts ---------------------------------------------------------------------------------------
 
-    def score_answer(self, request: ScoreRequest) -> dict[str, Any]:
+    def score_answer(self, request: ScoreRequest) -> bytes:
         """Scores in the order of the request; closed deals are named, not scored."""
-        history = self._history(request.deals)
+        history = self._history(request)
         deal = history.open_deals(request.as_of_us)
         as_of = to_timestamp(request.as_of_us)
         with _period_refused():
@@ -131,14 +191,12 @@ class Engine:
                 reasons=request.reasons,
                 locale=request.locale,
             )
-        found = rows(scores, moments=("as_of",), json_texts=("reasons",))
-        by_id = {row["deal_id"]: row for row in found}
-        return {
-            "model": self._ref(),
-            "as_of": moment(request.as_of_us),
-            "scores": [by_id[sent["deal_id"]] for sent in request.deals if sent["deal_id"] in by_id],
-            "skipped": _closed(history, request),
-        }
+        told = json_rows(scores, moments=("as_of",), json_texts=("reasons",))
+        by_id = dict(zip(scores["deal_id"].tolist(), told, strict=True))
+        listed = b",".join([by_id[name] for name in request.sent.ids if name in by_id])
+        head = dumps({"model": self._ref(), "as_of": moment(request.as_of_us)})
+        skipped = dumps(_closed(history, request)) if len(told) < len(history) else b"[]"
+        return b'%s,"scores":[%s],"skipped":%s}' % (head[:-1], listed, skipped)
 
     def forecast_answer(self, request: ForecastRequest) -> dict[str, Any]:
         """Bookings of the period by company, region, team and user.
@@ -146,7 +204,7 @@ class Engine:
         A deal won in the period counts as booked whether it comes in `booked` or, with its events, in
         `deals`; one that comes in both counts once, as `booked` has it.
         """
-        history = self._history(request.deals)
+        history = self._history(request)
         deal = history.open_deals(request.as_of_us)
         as_of = to_timestamp(request.as_of_us)
         with _period_refused():
@@ -171,9 +229,9 @@ class Engine:
             "skipped": _closed(history, request),
         }
 
-    def _history(self, deals: list[dict[str, Any]]) -> History:
+    def _history(self, request: ScoreRequest | ForecastRequest) -> History:
         models = self.bundle.models
-        return History.from_request(deals, stages=models.stages, money=models.money)
+        return request.sent.history(models.stages, models.money)
 
     def _booked(self, request: ForecastRequest) -> pd.DataFrame:
         """The booked deals of the request in the reporting currency, at the rate of the day of winning."""

@@ -30,7 +30,7 @@ from forecast.service.requests import as_known
 from forecast.service.strict_json import dumps, loads
 from forecast.tables import Tables
 
-__all__ = ["flat_deals", "flat_row", "score_table"]
+__all__ = ["flat_deals", "flat_row", "nested", "score_table"]
 
 _LISTS: Final = ("events", "activities")
 # Calendar days among the columns; every other time is a moment.
@@ -70,7 +70,7 @@ def score_table(
     for row, cells in enumerate(zip(*columns, strict=True)):
         given = {name: cell for name, cell in zip(names, cells, strict=True) if cell is not None}
         try:
-            deal = parse_deal(_nested(given, row), row, known)
+            deal = parse_deal(nested(given, row), row, known)
             if deal["deal_id"] in seen:
                 raise Refusal(400, "duplicate_deal", "comes twice in this table", field="deal_id", row=row)
         except Refusal as refusal:
@@ -172,7 +172,7 @@ def _cell(name: str, value: Any) -> Any:
     return value
 
 
-def _nested(row: dict[str, Any], place: int) -> dict[str, Any]:
+def nested(row: dict[str, Any], place: int) -> dict[str, Any]:
     """A flat row as the object a request has for it."""
     deal = {name: value for name, value in row.items() if name != "stage"}
     for name in _LISTS:

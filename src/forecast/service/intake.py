@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
 from forecast.service.refusals import Refusal
 
-__all__ = ["MAX_BODY", "headers_of", "take_body"]
+__all__ = ["MAX_BODY", "headers_of", "idempotency_key", "media_of", "take_body"]
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 MAX_BODY: Final = 5 * 1024 * 1024
 _DRAIN: Final = 10 * MAX_BODY
+_IDEMPOTENCY_KEY: Final = re.compile(rb"[\x21-\x7e]{1,255}")
 
 
 def headers_of(scope: MutableMapping[str, Any]) -> dict[bytes, bytes | None]:
@@ -27,10 +29,9 @@ def headers_of(scope: MutableMapping[str, Any]) -> dict[bytes, bytes | None]:
 async def take_body(headers: dict[bytes, bytes | None], receive: Receive, seconds: float) -> bytes:
     """The whole body of a JSON request.
 
-    Raises Refusal 415 for anything but plain UTF-8 application/json, 413 over MAX_BODY (told by
-    Content-Length, else found while it streams in), 408 if it takes longer than `seconds`.
+    Raises Refusal 413 over MAX_BODY (told by Content-Length, else found while it streams in), 408 if it takes
+    longer than `seconds`. What kind of body it is, `media_of` checks before.
     """
-    _check_media_type(headers)
     declared = headers.get(b"content-length") or b""
     if declared.isdigit() and int(declared[:20]) > MAX_BODY:
         # A little too much is read and dropped by the server; from far too much we turn away.
@@ -80,15 +81,31 @@ def _too_large(*, close: bool) -> Refusal:
     )
 
 
-def _check_media_type(headers: dict[bytes, bytes | None]) -> None:
+def media_of(headers: dict[bytes, bytes | None], taken: tuple[str, ...]) -> str:
+    """The media type of the body, one of `taken`; Refusal 415 for another, for an encoding, for no UTF-8."""
     encoding = headers.get(b"content-encoding", b"identity")
     if encoding is None or encoding.strip().lower() != b"identity":
         raise Refusal(415, "encoded_body", "send the body as it is, without Content-Encoding")
     given = headers.get(b"content-type")
     media, *parameters = (given or b"").lower().split(b";")
-    if media.strip() != b"application/json":
-        raise Refusal(415, "not_json", "send Content-Type: application/json")
+    found = next((name for name in taken if name.encode() == media.strip()), None)
+    if found is None:
+        code = "not_json" if taken == ("application/json",) else "bad_media_type"
+        raise Refusal(415, code, f"send Content-Type: {' or '.join(taken)}")
     for parameter in parameters:
         name, _, value = parameter.partition(b"=")
         if name.strip() == b"charset" and value.strip().strip(b'"') not in (b"utf-8", b"utf8"):
-            raise Refusal(415, "bad_charset", "JSON is sent as UTF-8")
+            raise Refusal(415, "bad_charset", "the body is sent as UTF-8")
+    return found
+
+
+def idempotency_key(headers: dict[bytes, bytes | None]) -> str | None:
+    """The Idempotency-Key of a request, None without; Refusal 400 for one that is none."""
+    if b"idempotency-key" not in headers:
+        return None
+    given = headers[b"idempotency-key"]
+    if given is None or not _IDEMPOTENCY_KEY.fullmatch(given):
+        raise Refusal(
+            400, "bad_idempotency_key", "expected one Idempotency-Key of 1 to 255 visible ASCII characters"
+        )
+    return given.decode("ascii")

@@ -12,14 +12,20 @@ __all__ = ["CODES", "Invalid", "Refusal"]
 CODES: Final[dict[int, str]] = {
     400: "The request breaks the contract; code, field and row say where. Sending it again will not help.",
     401: "No key, or one that is not known.",
-    404: "There is no such path.",
+    403: "The key's role may not use this path.",
+    404: "There is no such path, or nothing of that name that this key may see.",
     405: "The path does not take this method; the Allow header names those it takes.",
     408: "The body did not arrive in time.",
+    409: "It does not fit what is there: the Idempotency-Key came before with another request or is still "
+    "being answered, or the bundle in use cannot score leads.",
     413: "The body or the number of deals is over the limit; send it in parts.",
-    415: "The body is not plain UTF-8 application/json.",
-    429: "Too many requests are waiting; try again after the seconds in Retry-After.",
+    415: "The body is not plain UTF-8 of the media type this path takes.",
+    421: "The service does not answer to the name in the Host header.",
+    429: "Too many requests are waiting, or the key has used up its rows; try again after the seconds in "
+    "Retry-After.",
     500: "A fault of the service, logged under the request id.",
-    503: "Not ready, or busy with large requests; try again after the seconds in Retry-After.",
+    503: "Not ready, busy with large requests, or without the ledger this path reads; with a Retry-After try "
+    "again after that many seconds.",
 }
 
 

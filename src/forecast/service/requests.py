@@ -2,19 +2,30 @@
 
 What is checked where: `strict_json` the text, `values` single values, `deals` a deal by itself, and here
 everything that needs the whole request: its keys, its size, the as-of moment, ids that come twice.
+
+Deals are read on one of two roads: here one by one, by `parse_score_request` and `parse_forecast_request`,
+which alone decide what is refused and how; or all at once (`reading`), where nothing looks odd.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from forecast.errors import UsageError
+from forecast.history import DealSheet, History, StageMap
 from forecast.language import LOCALES
 from forecast.periods import Period
 from forecast.service.catalogue import Catalogue
 from forecast.service.deals import parse_deal
+from forecast.service.options import (
+    DEFAULT_REASONS,
+    as_of_option,
+    locale_option,
+    period_option,
+    reasons_option,
+)
 from forecast.service.refusals import Invalid, Refusal
 from forecast.service.strict_json import loads
 from forecast.service.values import (
@@ -29,28 +40,31 @@ from forecast.service.values import (
     optional,
     target,
 )
+from forecast.tables import Money
 
 __all__ = [
+    "CLOCK_SKEW_US",
     "LEVELS",
     "MAX_DEALS",
-    "MAX_REASONS",
     "MAX_ROWS",
     "ForecastRequest",
+    "Road",
     "ScoreRequest",
+    "SentDeals",
     "as_known",
+    "forecast_request_of",
+    "listed_deals",
     "parse_forecast_request",
     "parse_score_request",
+    "score_request_of",
 ]
 
 MAX_DEALS: Final = 10_000
 MAX_ROWS: Final = 50_000  # of users, quotas and booked deals each
-MAX_REASONS: Final = 20
-DEFAULT_REASONS: Final = 5
 LEVELS: Final = ("user", "team", "region", "company")
 
 # A CRM's clock may run a little ahead of ours: what it recorded a moment ago must not count as the future.
-_CLOCK_SKEW_US: Final = 5 * 60 * 1_000_000
-_YEAR_US: Final = 366 * 86_400 * 1_000_000
+CLOCK_SKEW_US: Final = 5 * 60 * 1_000_000
 
 _USER: Final[dict[str, Check]] = {
     "user_id": identifier,
@@ -85,20 +99,56 @@ _BOOKED: Final[dict[str, Check]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class SentDeals:
+    """The deals of a request without anything from its as-of moment on, read by one of the two roads.
+
+    ids : in the order of the request
+    listed : shaped for `History.from_request`, where they were read one by one
+    sheet : where they were read column by column
+    """
+
+    as_of_us: int
+    ids: list[str]
+    listed: list[dict[str, Any]]
+    sheet: DealSheet | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def history(self, stages: StageMap, money: Money) -> History:
+        """Their past."""
+        if self.sheet is None:
+            return History.from_request(self.listed, stages=stages, money=money)
+        return History.from_sheet(self.sheet, self.as_of_us, stages=stages, money=money)
+
+    def owners(self) -> set[Any]:
+        """Everybody who owned one of them; None if one had nobody."""
+        if self.sheet is not None:
+            return self.sheet.owners(self.as_of_us)
+        events = (event for deal in self.listed for event in deal["events"])
+        named = {event["value"] for event in events if event["field"] == "owner_id"}
+        return named | {deal.get("owner_id") for deal in self.listed}
+
+
+@dataclass(frozen=True, slots=True)
 class ScoreRequest:
     """Deals to be scored as known before `as_of_us`.
 
-    deals : in the order of the request, shaped for `History.from_request`, without anything from as_of on
     period : asks for P(won within it) beside the other columns
     reasons : how many to name for each deal
     locale : the language they are told in
     """
 
     as_of_us: int
-    deals: list[dict[str, Any]]
+    sent: SentDeals
     period: Period | None
     reasons: int
     locale: str = LOCALES[0]
+
+    @property
+    def deals(self) -> list[dict[str, Any]]:
+        """The deals, if they were read one by one."""
+        return self.sent.listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +157,15 @@ class ForecastRequest:
 
     as_of_us: int
     period: Period
-    deals: list[dict[str, Any]]
+    sent: SentDeals
     users: list[dict[str, Any]]
     quotas: list[dict[str, Any]]
     booked: list[dict[str, Any]]
+
+    @property
+    def deals(self) -> list[dict[str, Any]]:
+        """The deals, if they were read one by one."""
+        return self.sent.listed
 
 
 def parse_score_request(body: bytes, known: Catalogue, now_us: int) -> ScoreRequest:
@@ -119,21 +174,7 @@ def parse_score_request(body: bytes, known: Catalogue, now_us: int) -> ScoreRequ
     now_us : the moment of the request, for an as_of that is not given
     Raises Refusal: 400 with code, field and row, or 413 `too_many_deals`.
     """
-    raw = _top(body, {"as_of", "deals", "period", "reasons", "locale"})
-    given_us = _as_of(raw.get("as_of"), now_us)
-    period = None if raw.get("period") is None else _period(raw["period"])
-    reasons = raw.get("reasons", DEFAULT_REASONS)
-    if type(reasons) is not int or not 0 <= reasons <= MAX_REASONS:
-        raise Refusal(
-            400, "out_of_range", f"expected a whole number from 0 to {MAX_REASONS}", field="reasons"
-        )
-    locale = raw.get("locale", LOCALES[0])
-    if locale not in LOCALES:
-        raise Refusal(400, "unknown_locale", f"expected {' or '.join(LOCALES)}", field="locale")
-    deals = _deals(raw.get("deals"), known)
-    as_of_us = given_us if given_us is not None else _now(deals, now_us)
-    known_deals = [as_known(deal, row, as_of_us) for row, deal in enumerate(deals)]
-    return ScoreRequest(as_of_us, known_deals, period, reasons, locale)
+    return score_request_of(loads(body), _OneByOne(known), now_us)
 
 
 def parse_forecast_request(body: bytes, known: Catalogue, now_us: int) -> ForecastRequest:
@@ -141,13 +182,70 @@ def parse_forecast_request(body: bytes, known: Catalogue, now_us: int) -> Foreca
 
     A field of a list other than `deals` is named with its list, e.g. `quotas.amount`.
     """
-    raw = _top(body, {"as_of", "period", "deals", "users", "quotas", "booked"})
-    given_us = _as_of(raw.get("as_of"), now_us)
-    if raw.get("period") is None:
+    return forecast_request_of(loads(body), known, _OneByOne(known), now_us)
+
+
+class Road(Protocol):
+    """One of the two ways to read the deals of a request."""
+
+    def take(self, raw: dict[str, Any]) -> None:
+        """Read the deals of a request."""
+        ...
+
+    def now_us(self, now_us: int) -> int:
+        """The as-of moment of a request that gives none."""
+        ...
+
+    def known(self, as_of_us: int) -> SentDeals:
+        """The deals without their future."""
+        ...
+
+
+class _OneByOne:
+    """Value by value; whatever is refused is refused here."""
+
+    def __init__(self, known: Catalogue) -> None:
+        self._known = known
+        self._deals: list[dict[str, Any]] = []
+
+    def take(self, raw: dict[str, Any]) -> None:
+        seen = set()
+        for row, item in enumerate(listed_deals(raw)):
+            deal = parse_deal(item, row, self._known)
+            if deal["deal_id"] in seen:
+                raise Refusal(400, "duplicate_deal", "comes twice in this request", field="deal_id", row=row)
+            seen.add(deal["deal_id"])
+            self._deals.append(deal)
+
+    def now_us(self, now_us: int) -> int:
+        return _now(self._deals, now_us)
+
+    def known(self, as_of_us: int) -> SentDeals:
+        deals = [as_known(deal, row, as_of_us) for row, deal in enumerate(self._deals)]
+        return SentDeals(as_of_us, [deal["deal_id"] for deal in deals], deals)
+
+
+def score_request_of(top: Any, road: Road, now_us: int) -> ScoreRequest:
+    """A request to score from its JSON; see `parse_score_request`."""
+    raw = _top(top, {"as_of", "deals", "period", "reasons", "locale"})
+    given_us = as_of_option(raw.get("as_of"), now_us)
+    period = period_option(raw.get("period"))
+    reasons = reasons_option(raw.get("reasons", DEFAULT_REASONS))
+    locale = locale_option(raw.get("locale", LOCALES[0]))
+    road.take(raw)
+    as_of_us = given_us if given_us is not None else road.now_us(now_us)
+    return ScoreRequest(as_of_us, road.known(as_of_us), period, reasons, locale)
+
+
+def forecast_request_of(top: Any, known: Catalogue, road: Road, now_us: int) -> ForecastRequest:
+    """A request for a forecast from its JSON; see `parse_forecast_request`."""
+    raw = _top(top, {"as_of", "period", "deals", "users", "quotas", "booked"})
+    given_us = as_of_option(raw.get("as_of"), now_us)
+    period = period_option(raw.get("period"))
+    if period is None:
         raise Refusal(400, "missing", "is required, e.g. 2026Q1", field="period")
-    period = _period(raw["period"])
-    deals = _deals(raw.get("deals"), known)
-    as_of_us = given_us if given_us is not None else _now(deals, now_us)
+    road.take(raw)
+    as_of_us = given_us if given_us is not None else road.now_us(now_us)
 
     def quota_fits(quota: dict[str, Any]) -> None:
         _known_currency(quota, known)
@@ -168,21 +266,20 @@ def parse_forecast_request(body: bytes, known: Catalogue, now_us: int) -> Foreca
         if not period.start_us <= closed_us < period.end_us:
             raise Invalid("outside_period", "lies outside the period that is asked for", ".closed_at")
 
-    known_deals = [as_known(deal, row, as_of_us) for row, deal in enumerate(deals)]
+    sent = road.known(as_of_us)
     users = _rows(raw, "users", _USER, ("user_id",), lambda _: None, unique=("user_id",))
     booked = _rows(raw, "booked", _BOOKED, ("owner_id", "amount"), booking_fits, unique=("deal_id",))
-    entities = _entities(users, known_deals, booked)
+    entities = _entities(users, sent, booked)
     quotas = _rows(
         raw, "quotas", _QUOTA, ("level", "entity", "period", "amount"), quota_fits, unique=_QUOTA_KEY
     )
-    return ForecastRequest(as_of_us, period, known_deals, users, quotas, booked)
+    return ForecastRequest(as_of_us, period, sent, users, quotas, booked)
 
 
 # -- the whole request --------------------------------------------------------------------------------------
 
 
-def _top(body: bytes, keys: set[str]) -> dict[str, Any]:
-    raw = loads(body)
+def _top(raw: Any, keys: set[str]) -> dict[str, Any]:
     if type(raw) is not dict:
         raise Refusal(400, "not_an_object", "the body is a JSON object with the key deals")
     try:
@@ -192,47 +289,21 @@ def _top(body: bytes, keys: set[str]) -> dict[str, Any]:
     return raw
 
 
-def _as_of(value: Any, now_us: int) -> int | None:
-    if value is None:
-        return None
-    try:
-        at_us = moment_us(value)
-    except Invalid as invalid:
-        raise invalid.refusal("as_of", None) from None
-    if at_us > now_us + _YEAR_US:
-        raise Refusal(
-            400, "out_of_range", "lies more than a year ahead of the service's clock", field="as_of"
-        )
-    return at_us
-
-
-def _period(value: Any) -> Period:
-    try:
-        return Period.parse(identifier(value))
-    except (Invalid, UsageError):
-        raise Refusal(400, "bad_period", "expected 2026Q1, 2026-01 or 2026", field="period") from None
-
-
-def _deals(raw: Any, known: Catalogue) -> list[dict[str, Any]]:
+def listed_deals(request: dict[str, Any]) -> list[Any]:
+    """The list of deals of a request, unchecked but for its length."""
+    raw = request.get("deals")
     if raw is None:
         raise Refusal(400, "missing", "is required: a list of deals", field="deals")
     if type(raw) is not list:
         raise Refusal(400, "not_a_list", "expected a list of deals", field="deals")
     if len(raw) > MAX_DEALS:
         raise Refusal(413, "too_many_deals", f"at most {MAX_DEALS} deals in a request", field="deals")
-    deals, seen = [], set()
-    for row, item in enumerate(raw):
-        deal = parse_deal(item, row, known)
-        if deal["deal_id"] in seen:
-            raise Refusal(400, "duplicate_deal", "comes twice in this request", field="deal_id", row=row)
-        seen.add(deal["deal_id"])
-        deals.append(deal)
-    return deals
+    return raw
 
 
 def _now(deals: list[dict[str, Any]], now_us: int) -> int:
     """The default as-of: now, or just after the newest entry if the sender's clock runs a little ahead."""
-    horizon_us = now_us + _CLOCK_SKEW_US
+    horizon_us = now_us + CLOCK_SKEW_US
     latest_us = now_us - 1
     for deal in deals:
         for at_us in (
@@ -319,11 +390,10 @@ def _rows(
 
 
 def _entities(
-    users: list[dict[str, Any]], deals: list[dict[str, Any]], booked: list[dict[str, Any]]
+    users: list[dict[str, Any]], sent: SentDeals, booked: list[dict[str, Any]]
 ) -> dict[str, set[Any]]:
     """level -> entities a quota may be for. Who owns deals and is missing from users still sells."""
-    owners = {row.get("owner_id") for row in (*deals, *booked)}
-    owners |= {event["value"] for deal in deals for event in deal["events"] if event["field"] == "owner_id"}
+    owners = sent.owners() | {row.get("owner_id") for row in booked}
     return {
         "user": owners | {user["user_id"] for user in users},
         "team": {user["team"] for user in users},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from forecast.language import LOCALES
 from forecast.scoring import HORIZONS_DAYS
@@ -16,70 +16,39 @@ from forecast.service.deals import (
     MOTIONS,
     RESERVED,
 )
+from forecast.service.options import DEFAULT_REASONS, MAX_REASONS
 from forecast.service.requests import (
-    DEFAULT_REASONS,
     LEVELS,
     MAX_DEALS,
-    MAX_REASONS,
     MAX_ROWS,
 )
-from forecast.service.values import (
-    MAX_ATTRIBUTE_TEXT,
-    MAX_ID,
-    MAX_NUMBER,
-    MOMENT,
-    PERIOD,
+from forecast.service.schema_parts import (
+    DAY,
+    DAY_OUT,
+    ID,
+    MOMENT_IN,
+    MONEY,
+    NAME,
+    PERIOD_IN,
+    SHARE,
+    Schema,
+    list_of,
+    object_of,
+    or_null,
+    ref,
 )
+from forecast.service.stored_schemas import STORED
+from forecast.service.values import MAX_ATTRIBUTE_TEXT, MAX_ID
 
 __all__ = ["SCHEMAS"]
 
-Schema = dict[str, Any]
-
-
-def _or_null(schema: Schema) -> Schema:
-    return {**schema, "type": [schema["type"], "null"]}
-
-
-def _object(properties: dict[str, Schema], required: tuple[str, ...], text: str, **more: Any) -> Schema:
-    return {
-        "type": "object",
-        "description": text,
-        "properties": properties,
-        "required": list(required),
-        "additionalProperties": False,
-        **more,
-    }
-
-
-def _ref(name: str) -> Schema:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def _list(name: str, most: int) -> Schema:
-    return {"type": "array", "items": _ref(name), "maxItems": most}
-
-
-_ID: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": MAX_ID, "pattern": r"\S"}
-_MOMENT: Final[Schema] = {
-    "type": "string",
-    "pattern": f"^{MOMENT}$",
-    "description": "ISO 8601 with a zone, years 1970 to 2199",
-}
-_DAY: Final[Schema] = {"type": "string", "format": "date", "pattern": r"^\d{4}-\d{2}-\d{2}$"}
-_MONEY: Final[Schema] = {"type": "number", "minimum": -MAX_NUMBER, "maximum": MAX_NUMBER}
-_SHARE: Final[Schema] = {"type": "number", "minimum": 0, "maximum": 1}
-_NAME: Final[Schema] = {"type": ["string", "null"], "maxLength": MAX_ID}
-_PERIOD: Final[Schema] = {
-    "type": "string",
-    "pattern": f"^{PERIOD}$",
-    "description": "2026Q1, 2026-01 or 2026",
-}
-_AS_OF: Final[Schema] = _or_null(
-    {**_MOMENT, "description": "Forecast with what was recorded before this moment. Left out or null: now."}
+_AS_OF: Final[Schema] = or_null(
+    {**MOMENT_IN, "description": "Forecast with what was recorded before this moment. Left out or null: now."}
 )
+_ROW: Final[Schema] = {"type": "integer", "minimum": 0, "description": "Place among the rows, from 0"}
 _BANT_TEXT: Final = "0 known absent, 1 confirmed, null never established"
 
-_EVENT: Final = _object(
+_EVENT: Final = object_of(
     {
         "field": {
             "type": "string",
@@ -92,40 +61,40 @@ _EVENT: Final = _object(
             "type": ["string", "number", "boolean", "null"],
             "description": "As the column of the same name takes it; a stage is one of the deal's pipeline",
         },
-        "recorded_at": _MOMENT,
-        "actor": _or_null(_ID),
+        "recorded_at": MOMENT_IN,
+        "actor": or_null(ID),
     },
     ("field", "value", "recorded_at"),
     "One dated change of one field. Events from as_of on are ignored: the future is invisible.",
 )
-_ACTIVITY: Final = _object(
+_ACTIVITY: Final = object_of(
     {
-        "occurred_at": _MOMENT,
+        "occurred_at": MOMENT_IN,
         "kind": {"type": "string", "enum": list(ACTIVITY_KINDS)},
         "direction": {"enum": [*DIRECTIONS, None]},
     },
     ("occurred_at", "kind"),
     "Something that was done on the deal.",
 )
-_DEAL: Final = _object(
+_DEAL: Final = object_of(
     {
-        "deal_id": _ID,
-        "pipeline": {**_or_null(_ID), "description": "Left out: sales"},
+        "deal_id": ID,
+        "pipeline": {**or_null(ID), "description": "Left out: sales"},
         "motion": {"enum": [*MOTIONS, None]},
-        "created_at": _MOMENT,
-        "account_id": _or_null(_ID),
-        "source": _or_null(_ID),
-        "owner_id": _or_null(_ID),
-        "amount": _or_null(_MONEY),
+        "created_at": MOMENT_IN,
+        "account_id": or_null(ID),
+        "source": or_null(ID),
+        "owner_id": or_null(ID),
+        "amount": or_null(MONEY),
         "currency": {
-            **_or_null(_ID),
+            **or_null(ID),
             "description": "Has a rate in the bundle; null: the reporting one",
         },
-        "expected_close_on": _or_null(_DAY),
+        "expected_close_on": or_null(DAY),
         "forecast_category": {"enum": [*CATEGORIES, None]},
-        **{name: {**_or_null(_SHARE), "description": _BANT_TEXT} for name in BANT},
-        "events": {"type": "array", "items": _ref("Event"), "minItems": 1},
-        "activities": {"type": ["array", "null"], "items": _ref("Activity")},
+        **{name: {**or_null(SHARE), "description": _BANT_TEXT} for name in BANT},
+        "events": {"type": "array", "items": ref("Event"), "minItems": 1},
+        "activities": {"type": ["array", "null"], "items": ref("Activity")},
     },
     ("deal_id", "created_at", "events"),
     "Columns of the deals table, its events (one of them the stage, recorded before as_of) and activities. "
@@ -140,11 +109,11 @@ _DEAL: Final = _object(
         "maxLength": MAX_ID,
     },
 )
-_SCORE_REQUEST: Final = _object(
+_SCORE_REQUEST: Final = object_of(
     {
         "as_of": _AS_OF,
-        "deals": _list("Deal", MAX_DEALS),
-        "period": {**_or_null(_PERIOD), "description": "Asks for won_in_period as well"},
+        "deals": list_of("Deal", MAX_DEALS),
+        "period": {**or_null(PERIOD_IN), "description": "Asks for won_in_period as well"},
         "reasons": {
             "type": "integer",
             "minimum": 0,
@@ -162,44 +131,53 @@ _SCORE_REQUEST: Final = _object(
     ("deals",),
     "Open deals to score.",
 )
-_USER: Final = _object(
+_LEAD_REQUEST: Final = object_of(
     {
-        "user_id": _ID,
-        **dict.fromkeys(("name", "team", "region", "manager_id", "email"), _NAME),
+        "as_of": _AS_OF,
+        "leads": list_of("Lead", MAX_DEALS),
+        **{name: _SCORE_REQUEST["properties"][name] for name in ("reasons", "locale")},
+    },
+    ("leads",),
+    "Open leads to score.",
+)
+_USER: Final = object_of(
+    {
+        "user_id": ID,
+        **dict.fromkeys(("name", "team", "region", "manager_id", "email"), NAME),
         "active": {"type": ["boolean", "null"]},
     },
     ("user_id",),
     "A row of the users table.",
 )
-_QUOTA: Final = _object(
+_QUOTA: Final = object_of(
     {
         "level": {"type": "string", "enum": list(LEVELS)},
-        "entity": {**_ID, "description": "Id of the user, name of the team or region, * for the company"},
-        "period": _PERIOD,
-        "amount": {**_MONEY, "minimum": 0},
-        "currency": _or_null(_ID),
+        "entity": {**ID, "description": "Id of the user, name of the team or region, * for the company"},
+        "period": PERIOD_IN,
+        "amount": {**MONEY, "minimum": 0},
+        "currency": or_null(ID),
     },
     ("level", "entity", "period", "amount"),
     "A row of the quotas table.",
 )
-_BOOKED: Final = _object(
+_BOOKED: Final = object_of(
     {
-        "deal_id": _or_null(_ID),
-        "owner_id": _or_null(_ID),
-        "amount": _or_null(_MONEY),
-        "currency": _or_null(_ID),
-        "closed_at": _or_null(_MOMENT),
+        "deal_id": or_null(ID),
+        "owner_id": or_null(ID),
+        "amount": or_null(MONEY),
+        "currency": or_null(ID),
+        "closed_at": or_null(MOMENT_IN),
     },
     ("owner_id", "amount"),
     "A deal won in the period so far.",
 )
-_FORECAST_REQUEST: Final = _object(
+_FORECAST_REQUEST: Final = object_of(
     {
         "as_of": _AS_OF,
-        "period": _PERIOD,
-        "deals": _list("Deal", MAX_DEALS),
+        "period": PERIOD_IN,
+        "deals": list_of("Deal", MAX_DEALS),
         **{
-            name: {**_list(row, MAX_ROWS), "type": ["array", "null"]}
+            name: {**list_of(row, MAX_ROWS), "type": ["array", "null"]}
             for name, row in (("users", "User"), ("quotas", "Quota"), ("booked", "Booked"))
         },
     },
@@ -207,12 +185,12 @@ _FORECAST_REQUEST: Final = _object(
     "Open deals, what is booked already, and the users and quotas to add them up by.",
 )
 
-_MODEL_REF: Final = _object(
+_MODEL_REF: Final = object_of(
     {"bundle": {"type": "string"}, "trained_until": {"type": "string", "format": "date-time"}},
     ("bundle", "trained_until"),
     "The bundle that answered.",
 )
-_REASON: Final = _object(
+_REASON: Final = object_of(
     {
         "feature": {"type": "string"},
         "label": {"type": "string"},
@@ -229,7 +207,6 @@ _REASON: Final = _object(
     "Why a deal's probability is what it is: changes against the average deal of the training, which add up to "
     "the difference over all features.",
 )
-_DATE_OUT: Final[Schema] = {"type": ["string", "null"], "format": "date"}
 _SCORE_COLUMNS: Final[dict[str, Schema]] = {
     "deal_id": {"type": "string"},
     "as_of": {"type": "string", "format": "date-time"},
@@ -237,13 +214,13 @@ _SCORE_COLUMNS: Final[dict[str, Schema]] = {
     "owner_id": {"type": ["string", "null"]},
     "stage": {"type": "string"},
     "amount": {"type": ["number", "null"], "description": "In the reporting currency"},
-    "win_probability": {**_SHARE, "description": "Won within 730 days"},
-    **{f"won_{days}d": {**_SHARE, "description": f"Won within {days} days"} for days in HORIZONS_DAYS},
-    **{f"lost_{days}d": {**_SHARE, "description": f"Lost within {days} days"} for days in HORIZONS_DAYS},
-    "won_in_period": {**_SHARE, "description": "Won within the period asked for; only with period"},
+    "win_probability": {**SHARE, "description": "Won within 730 days"},
+    **{f"won_{days}d": {**SHARE, "description": f"Won within {days} days"} for days in HORIZONS_DAYS},
+    **{f"lost_{days}d": {**SHARE, "description": f"Lost within {days} days"} for days in HORIZONS_DAYS},
+    "won_in_period": {**SHARE, "description": "Won within the period asked for; only with period"},
     **{
         f"close_on_p{share}": {
-            **_DATE_OUT,
+            **DAY_OUT,
             "description": f"Given a win, it comes by this date with {share} %",
         }
         for share in (10, 50, 90)
@@ -252,19 +229,96 @@ _SCORE_COLUMNS: Final[dict[str, Schema]] = {
     "expected_bookings": {"type": ["number", "null"], "description": "win_probability x amount_if_won"},
     "score": {"type": "integer", "minimum": 1, "maximum": 100},
     "grade": {"type": "string", "enum": ["A", "B", "C", "D"]},
-    "reasons": {"type": "array", "items": _ref("Reason")},
+    "reasons": {"type": "array", "items": ref("Reason")},
 }
-_SCORE: Final = _object(
+_SCORE: Final = object_of(
     _SCORE_COLUMNS,
     tuple(name for name in _SCORE_COLUMNS if name != "won_in_period"),
     "One open deal.",
 )
-_SKIPPED: Final = _object(
+_LEAD_REASON: Final = ("feature", "label", "effect", "value", "text")
+_LEAD: Final = object_of(
+    {
+        "lead_id": ID,
+        "created_at": MOMENT_IN,
+        "source": or_null(ID),
+        "owner_id": or_null(ID),
+        "account_id": or_null(ID),
+        **{name: {**or_null(SHARE), "description": _BANT_TEXT} for name in BANT},
+        "converted_at": {**or_null(MOMENT_IN), "description": "Not before as_of: still open then"},
+        "deal_id": {**or_null(ID), "description": "The deal it became"},
+        "disqualified_at": {**or_null(MOMENT_IN), "description": "Not before as_of: still open then"},
+        "activities": {"type": ["array", "null"], "items": ref("Activity")},
+    },
+    ("lead_id", "created_at"),
+    "Columns of the leads table as they are now, and activities. A lead has no events. "
+    f"Any other key is a custom attribute (at most {MAX_ATTRIBUTES}).",
+    additionalProperties={
+        "type": ["string", "number", "boolean", "null"],
+        "maxLength": MAX_ATTRIBUTE_TEXT,
+    },
+    propertyNames={"minLength": 1, "maxLength": MAX_ID, "not": {"const": "events"}},
+)
+_LEAD_SCORE: Final = object_of(
+    {
+        "lead_id": {"type": "string"},
+        "as_of": {"type": "string", "format": "date-time"},
+        "owner_id": {"type": ["string", "null"]},
+        "source": {"type": ["string", "null"]},
+        "converted_30d": {**SHARE, "description": "Converted within 30 days"},
+        "converted_90d": {**SHARE, "description": "Converted within 90 days"},
+        "disqualified_90d": {**SHARE, "description": "Disqualified within 90 days"},
+        "becomes_won": {**SHARE, "description": "Becomes a won deal within 730 days"},
+        "score": {"type": "integer", "minimum": 1, "maximum": 100},
+        "grade": {"type": "string", "enum": ["A", "B", "C", "D"]},
+        "reasons": {"type": "array", "items": ref("LeadReason")},
+    },
+    (
+        "lead_id",
+        "as_of",
+        "owner_id",
+        "source",
+        "converted_30d",
+        "converted_90d",
+        "disqualified_90d",
+        "becomes_won",
+        "score",
+        "grade",
+        "reasons",
+    ),
+    "One open lead.",
+)
+_BULK_LINE: Final[Schema] = {
+    "description": "A line of an NDJSON answer: one of a row, in the order of the rows, and at last `end`. An "
+    "answer without `end` is not whole.",
+    "oneOf": [
+        object_of({"row": _ROW, "score": ref("Score")}, ("row", "score"), "A scored deal."),
+        object_of({"row": _ROW, "skipped": ref("Skipped")}, ("row", "skipped"), "A deal closed already."),
+        object_of({"row": _ROW, "error": ref("ErrorBody")}, ("row", "error"), "A row that is wrong."),
+        object_of({"error": ref("ErrorBody")}, ("error",), "Why the stream ends before its time."),
+        object_of(
+            {
+                "end": object_of(
+                    {
+                        "model": ref("ModelRef"),
+                        "as_of": {"type": "string", "format": "date-time"},
+                        **{name: {"type": "integer"} for name in ("rows", "scored", "skipped", "refused")},
+                    },
+                    ("model", "as_of", "rows", "scored", "skipped", "refused"),
+                    "What was answered; rows is the sum of the other three.",
+                )
+            },
+            ("end",),
+            "The last line.",
+        ),
+    ],
+}
+_SKIPPED: Final = object_of(
     {"deal_id": {"type": "string"}, "reason": {"type": "string", "enum": ["won", "lost"]}},
     ("deal_id", "reason"),
     "A deal that is closed already, so that there is nothing to forecast.",
 )
-_BOOKING: Final = _object(
+_BOOKING: Final = object_of(
     {
         "period": {"type": "string"},
         "as_of": {"type": "string", "format": "date-time"},
@@ -281,22 +335,22 @@ _BOOKING: Final = _object(
     "Expected bookings of one user, team, region or the company; all amounts in the reporting currency.",
 )
 
-_STAGE: Final = _object(
+_STAGE: Final = object_of(
     {
         "pipeline": {"type": "string"},
         "stage": {"type": "string"},
         "label": {"type": "string"},
         "position": {"type": "integer"},
         "kind": {"type": "string", "enum": ["open", "won", "lost"]},
-        "default_probability": {**_SHARE, "type": ["number", "null"]},
+        "default_probability": {**SHARE, "type": ["number", "null"]},
     },
     ("pipeline", "stage", "label", "position", "kind", "default_probability"),
     "A row of the stages table.",
 )
 _MODEL: Final[dict[str, Schema]] = {
-    "model": _ref("ModelRef"),
+    "model": ref("ModelRef"),
     "rung": {"type": "string", "description": "Which model was chosen"},
-    "stages": {"type": "array", "items": _ref("Stage")},
+    "stages": {"type": "array", "items": ref("Stage")},
     "reporting_currency": {"type": "string"},
     "currencies": {"type": "array", "items": {"type": "string"}, "description": "Those with a rate"},
     "metrics": {"type": "object", "description": "As measured in training, on a later period"},
@@ -318,51 +372,74 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "Reason": _REASON,
     "Score": _SCORE,
     "Skipped": _SKIPPED,
-    "ScoreAnswer": _object(
+    "ScoreAnswer": object_of(
         {
-            "model": _ref("ModelRef"),
+            "model": ref("ModelRef"),
             "as_of": {"type": "string", "format": "date-time"},
-            "scores": {"type": "array", "items": _ref("Score")},
-            "skipped": {"type": "array", "items": _ref("Skipped")},
+            "scores": {"type": "array", "items": ref("Score")},
+            "skipped": {"type": "array", "items": ref("Skipped")},
         },
         ("model", "as_of", "scores", "skipped"),
         "Scores in the order of the request; every deal is either there or among the skipped ones.",
     ),
-    "Booking": _BOOKING,
-    "ForecastAnswer": _object(
+    "Lead": _LEAD,
+    "LeadRequest": _LEAD_REQUEST,
+    "LeadScore": _LEAD_SCORE,
+    "LeadReason": object_of(
+        {name: _REASON["properties"][name] for name in _LEAD_REASON},
+        _LEAD_REASON,
+        "Why a lead's chance is what it is: changes of converted_90d against the average lead of the training.",
+    ),
+    "LeadSkipped": object_of(
         {
-            "model": _ref("ModelRef"),
+            "lead_id": {"type": "string"},
+            "reason": {"type": "string", "enum": ["converted", "disqualified"]},
+        },
+        ("lead_id", "reason"),
+        "A lead that was left before as_of, so that there is nothing to foretell.",
+    ),
+    "LeadAnswer": object_of(
+        {
+            "model": ref("ModelRef"),
+            "as_of": {"type": "string", "format": "date-time"},
+            "scores": list_of("LeadScore"),
+            "skipped": list_of("LeadSkipped"),
+        },
+        ("model", "as_of", "scores", "skipped"),
+        "Scores in the order of the request; every lead is either there or among the skipped ones.",
+    ),
+    "BulkLine": _BULK_LINE,
+    "Booking": _BOOKING,
+    "ForecastAnswer": object_of(
+        {
+            "model": ref("ModelRef"),
             "as_of": {"type": "string", "format": "date-time"},
             "period": {"type": "string"},
-            "bookings": {"type": "array", "items": _ref("Booking")},
+            "bookings": {"type": "array", "items": ref("Booking")},
             "unconverted": {
                 "type": "integer",
                 "description": "Amounts left out: no exchange rate known",
             },
-            "skipped": {"type": "array", "items": _ref("Skipped")},
+            "skipped": {"type": "array", "items": ref("Skipped")},
         },
         ("model", "as_of", "period", "bookings", "unconverted", "skipped"),
         "The period by company, region, team and user.",
     ),
     "Stage": _STAGE,
-    "Model": _object(
+    "Model": object_of(
         _MODEL, tuple(_MODEL), "What answers, what it was learnt from, and what a request may name."
     ),
-    "Error": _object(
+    **STORED,
+    "ErrorBody": object_of(
         {
-            "error": _object(
-                {
-                    "code": {"type": "string", "description": "Stable; decide by it, not by the message"},
-                    "message": {"type": "string"},
-                    "field": {"type": ["string", "null"], "description": "e.g. amount or events[3].value"},
-                    "row": {"type": ["integer", "null"], "description": "Place in the list, from 0"},
-                    "request_id": {"type": "string"},
-                },
-                ("code", "message", "field", "row", "request_id"),
-                "What was refused and why. It never repeats what was sent.",
-            )
+            "code": {"type": "string", "description": "Stable; decide by it, not by the message"},
+            "message": {"type": "string"},
+            "field": {"type": ["string", "null"], "description": "e.g. amount or events[3].value"},
+            "row": {"type": ["integer", "null"], "description": "Place in the list, from 0"},
+            "request_id": {"type": "string"},
         },
-        ("error",),
-        "Every answer that is not 2xx.",
+        ("code", "message", "field", "row", "request_id"),
+        "What was refused and why. It never repeats what was sent.",
     ),
+    "Error": object_of({"error": ref("ErrorBody")}, ("error",), "Every answer that is not 2xx."),
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -19,6 +19,7 @@ from forecast.service.refusals import Refusal
 __all__ = ["SMALL_BODY", "Turns"]
 
 T = TypeVar("T")
+P = TypeVar("P")
 
 # Up to here (about ten deals) a request is computed on the event loop itself: a thread would cost more than
 # it saves. Beyond, it runs in one worker thread, and probes and small requests go on meanwhile.
@@ -55,13 +56,22 @@ class Turns:
     """Two lanes of one process; see the module.
 
     patience_s : how long a large request waits for its turn
+    streams : how many streams may be on their way at once; each of their parts is a large request
     """
 
-    def __init__(self, *, small: int = 16, large: int = 4, patience_s: float = 30.0) -> None:
+    def __init__(
+        self, *, small: int = 16, large: int = 4, patience_s: float = 30.0, streams: int = 2
+    ) -> None:
         self._small = _Lane(small, retry_after_s=1)
         self._large = _Lane(large, retry_after_s=3)
+        self._streams = _Lane(streams, retry_after_s=10)
         self._patience_s = patience_s
         self._thread = CapacityLimiter(1)
+
+    @property
+    def waiting(self) -> dict[str, int]:
+        """How many requests are in turn or before it, by lane."""
+        return {"small": self._small.waiting, "large": self._large.waiting}
 
     async def run(self, work: Callable[[bytes], T], body: bytes) -> T:
         """The result of `work(body)`; Refusal 429 or 503 with Retry-After if others take too long."""
@@ -89,3 +99,12 @@ class Turns:
                 return await anyio.to_thread.run_sync(work, body, limiter=self._thread)
             finally:
                 self._large.gate.release()
+
+    def stream(self) -> AbstractContextManager[None]:
+        """A place among the streams; Refusal 429 if there is none."""
+        return self._streams.place()
+
+    async def part(self, work: Callable[[P], T], taken: P) -> T:
+        """The result of `work` on a part of a stream, in turn with the large requests, however long."""
+        async with self._large.gate:
+            return await anyio.to_thread.run_sync(work, taken, limiter=self._thread)

@@ -14,6 +14,7 @@ from typing import Any, Final
 from forecast.service.refusals import Invalid
 
 __all__ = [
+    "LATEST_US",
     "MAX_ATTRIBUTE_TEXT",
     "MAX_ID",
     "MAX_NUMBER",
@@ -55,7 +56,7 @@ _UNSTORABLE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udf
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST: Final = date(1970, 1, 1)
 _LATEST: Final = date(2200, 1, 1)
-_LATEST_US: Final = (datetime(2200, 1, 1, tzinfo=UTC) - _EPOCH).days * 86_400_000_000
+LATEST_US: Final = (datetime(2200, 1, 1, tzinfo=UTC) - _EPOCH).days * 86_400_000_000
 
 
 def optional(check: Check) -> Check:
@@ -101,7 +102,7 @@ def moment_us(value: Any) -> int:
     except (ValueError, OverflowError):
         raise Invalid("bad_moment", "is not a moment of the calendar") from None
     at_us = since.days * 86_400_000_000 + since.seconds * 1_000_000 + since.microseconds
-    if not 0 <= at_us < _LATEST_US:
+    if not 0 <= at_us < LATEST_US:
         raise Invalid("out_of_range", "lies outside the years 1970 to 2199")
     return at_us
 

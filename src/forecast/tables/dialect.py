@@ -147,6 +147,11 @@ class Dialect:
         }
         return {name: rules for name, rules in sections.items() if rules}
 
+    @property
+    def renames_stages(self) -> bool:
+        """Whether any stage goes by another name than ours."""
+        return bool(self.redefinitions or self.stage_names)
+
     def stage(self, pipeline: str, name: str, at_us: int) -> str:
         """Our stage for one name of theirs, recorded at a moment; the name itself where no rule covers it."""
         for one in self.redefinitions:

@@ -20,7 +20,7 @@ from forecast.errors import OutputError
 __all__ = ["table_bytes", "write_bytes", "write_table"]
 
 # A spreadsheet runs a cell that begins so (CWE-1236), also in the full-width forms of an Asian keyboard.
-_FORMULA_SIGNS: Final = ("=", "+", "-", "@", "\t", "\r", "\0", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+FORMULA_SIGNS: Final = ("=", "+", "-", "@", "\t", "\r", "\0", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -119,7 +119,7 @@ def _cast_to_text(column: pd.Series) -> pd.Series:
 
 
 def _guarded(texts: pd.Series) -> pd.Series:
-    return texts.where(~texts.str.startswith(_FORMULA_SIGNS, na=False), "'" + texts)
+    return texts.where(~texts.str.startswith(FORMULA_SIGNS, na=False), "'" + texts)
 
 
 def _sync_folder(folder: Path) -> None:

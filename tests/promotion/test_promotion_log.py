@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.promotion.log import FIRST, FOLLOW, PROMOTE, REFUSE, ROLLBACK, Entry, Served, fold
+from forecast.promotion.log import FIRST, FOLLOW, PROMOTE, REFUSE, ROLLBACK, Entry, Served, fold
 
 
 def entry(action: str, new: str, replaces: str, **more: str) -> Entry:

@@ -28,11 +28,11 @@ import pandas as pd
 
 from forecast.bundle import MANIFEST, load_bundle, resolve_bundle, set_current
 from forecast.errors import BundleError, OutputError
+from forecast.lock import exclusive
+from forecast.promotion.log import FIRST, REFUSE, Entry, Served, State, fold, moment, who
 from forecast.tables import write_bytes
-from training.lock import exclusive
-from training.promotion.log import FIRST, REFUSE, Entry, Served, State, fold, moment, who
 
-__all__ = ["Shelf", "is_kept_name"]
+__all__ = ["Shelf", "holds", "is_kept_name"]
 
 Step = Callable[[str], None]
 
@@ -71,7 +71,7 @@ class Shelf:
 
     def has(self, bundle_id: str) -> bool:
         """Whether the bundle of this id is kept, every byte of it."""
-        return _holds(self.folder_of(bundle_id), bundle_id)
+        return holds(self.folder_of(bundle_id), bundle_id)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -121,7 +121,7 @@ class Shelf:
                 write_bytes(stage / name, (folder / name).read_bytes())
             self.step("copied")
             # What will serve is the copy: a training may have replaced the source meanwhile.
-            if not _holds(stage, bundle.id):
+            if not holds(stage, bundle.id):
                 raise BundleError(
                     f"{source} changed while it was copied; run again", code="changed_meanwhile"
                 )
@@ -240,7 +240,7 @@ def _first(bundle_id: str, replaces: str, now: pd.Timestamp, reason: str) -> Ent
     )
 
 
-def _holds(folder: Path, bundle_id: str) -> bool:
+def holds(folder: Path, bundle_id: str) -> bool:
     """Whether a folder holds the bundle of this id, every byte of it."""
     try:
         manifest = (folder / MANIFEST).read_bytes()

@@ -16,8 +16,8 @@ import pandas as pd
 
 from forecast.bundle import load_bundle
 from forecast.errors import BundleError, BusyError, UsageError
-from training.promotion.log import FOLLOW, PROMOTE, REFUSE, ROLLBACK, Entry, Served, State, moment, who
-from training.promotion.shelf import Shelf
+from forecast.promotion.log import FOLLOW, PROMOTE, REFUSE, ROLLBACK, Entry, Served, State, moment, who
+from forecast.promotion.shelf import Shelf
 
 __all__ = ["Desk", "RegistryLike"]
 

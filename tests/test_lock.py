@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from forecast.errors import BusyError
-from training.lock import exclusive
+from forecast.lock import exclusive
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from training.lock import exclusive
+from forecast.lock import exclusive
 with exclusive(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
