@@ -37,7 +37,7 @@ from forecast.tables import open_tables
 pytestmark = pytest.mark.slow
 
 KEY: Final = "a-key-of-this-test"
-EXAMPLES: Final = int(os.environ.get("FORECAST_CONTRACT_EXAMPLES", "8"))
+EXAMPLES: Final = int(os.environ.get("FORECAST_CONTRACT_EXAMPLES", "5"))
 
 # Refusals of requests that fit the schema: each is a rule between values, or of the bundle.
 BEYOND_SCHEMA: Final = frozenset(
