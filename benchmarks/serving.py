@@ -3,10 +3,11 @@
     python -m benchmarks.serving [--bundle models/current] [--rounds 5]
 
 The same deals (8 events, 10 activities, five reasons) go to our service, to an endpoint written by hand with
-FastAPI (`benchmarks.peers.endpoint`) and to `mlflow models serve` with the bundle as its model, with two workers
-each. They are asked in turn, round after round, so that whatever else the machine does hits all of them; medians
-of the rounds are printed. The client runs on the same cores. CPU is what the workers spend on a request: other
-work on the machine hardly moves it. Below stands where the time of a request goes, and the floor: the bare model.
+FastAPI (`benchmarks.peers.endpoint`) and to `mlflow models serve` with the bundle as its model, two workers
+each. They are asked in turn, round after round, so that whatever else the machine does hits all of them;
+medians of the rounds are printed. The client runs on the same cores. CPU is what the workers spend on a
+request: other work on the machine moves it less. Below stands where the time of a request goes, and the
+floor: the bare model.
 """
 
 from __future__ import annotations

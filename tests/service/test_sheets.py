@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from forecast.history.columns import ACTIVITIES
 from forecast.service.catalogue import Catalogue
 from forecast.service.fast_json import loads_at_once, most_keys
 from forecast.service.moments import moments_us
-from forecast.service.reading import read_forecast_request, read_score_request
+from forecast.service.reading import FEW_BYTES, read_forecast_request, read_score_request
 from forecast.service.refusals import Invalid, Refusal
 from forecast.service.requests import (
     ForecastRequest,
@@ -214,13 +215,18 @@ def outcome(read: Any, body: bytes, known: Catalogue) -> Any:
 @settings(deadline=None, max_examples=400)
 @given(body=bodies(), known=st.sampled_from([PLAIN_WORDS, OWN_WORDS]))
 def test_both_roads_lead_to_the_same(body: bytes, known: Catalogue) -> None:
-    assert outcome(read_score_request, body, known) == outcome(parse_score_request, body, known)
-    assert outcome(read_forecast_request, body, known) == outcome(parse_forecast_request, body, known)
+    assert outcome(partial(read_score_request, few_bytes=0), body, known) == outcome(
+        parse_score_request, body, known
+    )
+    assert outcome(partial(read_forecast_request, few_bytes=0), body, known) == outcome(
+        parse_forecast_request, body, known
+    )
 
 
 def sound(**more: Any) -> dict[str, Any]:
     event = {"field": "stage", "value": "lead", "recorded_at": "2025-11-01T09:00:00Z"}
-    return {"deal_id": "1", "created_at": "2025-11-01T09:00:00Z", "events": [event], **more}
+    base = {"deal_id": "1", "created_at": "2025-11-01T09:00:00Z", "events": [event]}
+    return base | more
 
 
 @pytest.mark.parametrize(
@@ -235,8 +241,16 @@ def sound(**more: Any) -> dict[str, Any]:
 def test_what_is_sound_takes_the_fast_road(more: dict[str, Any]) -> None:
     """Else the comparison above would compare the strict road with itself."""
     body = json.dumps({"deals": [sound(**more)]}).encode()
-    took_it = read_score_request(body, PLAIN_WORDS, NOW_US).sent.sheet is not None
+    took_it = read_score_request(body, PLAIN_WORDS, NOW_US, few_bytes=0).sent.sheet is not None
     assert took_it == (":" not in str(more.get("note", "")))
+
+
+@pytest.mark.parametrize("number", [1, 60])
+def test_few_deals_take_the_strict_road_at_once(number: int) -> None:
+    """Columns of one are no faster."""
+    body = json.dumps({"deals": [sound(deal_id=str(place)) for place in range(number)]}).encode()
+    request = read_score_request(body, PLAIN_WORDS, NOW_US)
+    assert (request.sent.sheet is not None) == (len(body) > FEW_BYTES) == (number > 1)
 
 
 @pytest.mark.parametrize("key", ["deals", "deal_id", "events", "field", "kind", "region"])
@@ -251,7 +265,7 @@ def test_a_repeated_key_is_seen(key: str) -> None:
 
 def read_refusal(body: bytes) -> Refusal:
     with pytest.raises(Refusal) as caught:
-        read_score_request(body, PLAIN_WORDS, NOW_US)
+        read_score_request(body, PLAIN_WORDS, NOW_US, few_bytes=0)
     return caught.value
 
 

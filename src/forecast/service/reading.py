@@ -25,28 +25,40 @@ from forecast.service.requests import (
 )
 from forecast.service.sheets import DoubtError, read_sheet
 
-__all__ = ["read_forecast_request", "read_score_request"]
+__all__ = ["FEW_BYTES", "read_forecast_request", "read_score_request"]
 
+FEW_BYTES: Final = 6 * 1024  # three or four deals
 _FLAT_LISTS: Final = ("users", "quotas", "booked")
 _Request = TypeVar("_Request")
 
 
-def read_score_request(body: bytes, known: Catalogue, now_us: int) -> ScoreRequest:
-    """What `parse_score_request` reads, at a third of its cost where nothing is odd."""
-    try:
-        road = _AtOnce(known, most_keys(body))
-        return road.whole(score_request_of(loads_at_once(body), road, now_us))
-    except (ValueError, Refusal):
-        return parse_score_request(body, known, now_us)
+def read_score_request(
+    body: bytes, known: Catalogue, now_us: int, *, few_bytes: int = FEW_BYTES
+) -> ScoreRequest:
+    """What `parse_score_request` reads, at a fraction of its cost where deals are many and nothing is odd.
+
+    few_bytes : up to this size there is nothing to gain
+    """
+    if len(body) > few_bytes:
+        try:
+            road = _AtOnce(known, most_keys(body))
+            return road.whole(score_request_of(loads_at_once(body), road, now_us))
+        except (ValueError, Refusal):
+            pass
+    return parse_score_request(body, known, now_us)
 
 
-def read_forecast_request(body: bytes, known: Catalogue, now_us: int) -> ForecastRequest:
-    """What `parse_forecast_request` reads, at a third of its cost where nothing is odd."""
-    try:
-        road = _AtOnce(known, most_keys(body))
-        return road.whole(forecast_request_of(loads_at_once(body), known, road, now_us))
-    except (ValueError, Refusal):
-        return parse_forecast_request(body, known, now_us)
+def read_forecast_request(
+    body: bytes, known: Catalogue, now_us: int, *, few_bytes: int = FEW_BYTES
+) -> ForecastRequest:
+    """What `parse_forecast_request` reads; see `read_score_request`."""
+    if len(body) > few_bytes:
+        try:
+            road = _AtOnce(known, most_keys(body))
+            return road.whole(forecast_request_of(loads_at_once(body), known, road, now_us))
+        except (ValueError, Refusal):
+            pass
+    return parse_forecast_request(body, known, now_us)
 
 
 class _AtOnce:
