@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -138,7 +139,7 @@ def test_metrics_and_log_know_routes_but_no_values(server: Server, trained_bundl
     assert 'forecast_http_requests_total{route="/v1/score",status="200"}' in metrics
     assert 'forecast_http_refused_total{code="not_a_number"}' in metrics
     log = server.log.read_text()
-    assert "request=named-1 code=not_a_number" in log
+    assert re.search(r"request=named-1 bundle=\w+ code=not_a_number$", log, re.MULTILINE)
     assert "GET other 404" in log
     for text in (metrics, log):
         assert "Canary" not in text

@@ -173,7 +173,6 @@ class _Seen:
     key: str = "-"
     bundle: str = ""
     size: int = 0
-    access: Access | None = None
 
 
 class Api:
@@ -284,7 +283,7 @@ class Api:
             return self._probe(scope["method"], seen.route)
         if self._hosts is not None:
             self._hosts.check(headers.get(b"host"), scope)
-        access = seen.access = self._let_in(headers, seen)
+        access = self._let_in(headers, seen)
         if place is None:
             raise Refusal(404, "not_found", "there is no such path; GET /docs.json lists them")
         method = scope["method"]

@@ -422,7 +422,20 @@ def _head(operation: Json) -> Json:
 
 
 def _probe(name: str, summary: str, status: str) -> Json:
-    schema = {"type": "object", "properties": {"status": {"type": "string"}}, "required": ["status"]}
+    reason = {
+        "type": "object",
+        "properties": {"code": _TEXT, "affects": _TEXT, "because": _TEXT},
+        "required": ["code", "affects"],
+    }
+    schema = {
+        "type": "object",
+        "description": "`degraded` says what is not as it should be; everything is answered all the same",
+        "properties": {
+            "status": {"type": "string", "enum": ["alive", "ready", "degraded"]},
+            "degraded": {"type": "array", "items": reason},
+        },
+        "required": ["status"],
+    }
     content = {"application/json": {"schema": schema, "example": {"status": status}}}
     operation = {
         "operationId": name,
