@@ -12,7 +12,6 @@ floor: the bare model.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import os
@@ -44,6 +43,7 @@ from benchmarks.asking import (
     open_loop,
     poisson,
     request_bytes,
+    run,
     sent_deals,
 )
 from benchmarks.machine import machine
@@ -128,11 +128,11 @@ def main(bundle: Path | None, rounds: int, seconds: float) -> None:
         with contextlib.ExitStack() as stack:
             running = [(peer, stack.enter_context(peer.start(Path(scratch)))) for peer in peers]
             for peer, served in running:
-                asyncio.run(_measure(peer, served, min(1.0, seconds)))  # not counted: all get warm
+                run(_measure(peer, served, min(1.0, seconds)))  # not counted: all get warm
                 peer.rounds.clear()
             for _ in track(range(rounds), "rounds", console=Console(stderr=True)):
                 for peer, served in running:
-                    asyncio.run(_measure(peer, served, seconds))
+                    run(_measure(peer, served, seconds))
         console.print(_peer_table(peers))
         transport_ms = peers[0].median("cpu")
         console.print(_breakdown(engine, transport_ms))
@@ -370,7 +370,7 @@ def _started(command: list[str], port: int, probe: str, log: Path, more: dict[st
     served = Served(port, psutil.Process(process.pid))
     try:
         deadline = time.monotonic() + READY_SECONDS
-        while not asyncio.run(_is_up(port, probe)):
+        while not run(_is_up(port, probe)):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(log.read_text(errors="replace")[-2000:])
             time.sleep(0.3)

@@ -39,7 +39,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.asking import AS_OF, Answered, Client, Due, open_loop, poisson, request_bytes, sent_deals
+from benchmarks.asking import AS_OF, Answered, Client, Due, open_loop, poisson, request_bytes, run, sent_deals
 from benchmarks.machine import machine
 from benchmarks.serving import KEY, RATE, Served, serving
 from forecast.bundle import set_current, write_bundle
@@ -176,7 +176,7 @@ def soak(bundles: Prepared, scratch: Path, minutes: float, seed: int) -> Soaked:
     edge_s = min(120.0, seconds / 3)
     due = list(_mixed(bundles, seconds, seed))
     with serving(bundles.folder / "current", scratch, MLFLOW_TRACKING_URI=_NOBODY) as served:
-        return asyncio.run(_soaked(served, bundles, due, seconds, edge_s))
+        return run(_soaked(served, bundles, due, seconds, edge_s))
 
 
 async def _soaked(served: Served, bundles: Prepared, due: list[Due], seconds: float, edge_s: float) -> Soaked:
@@ -353,13 +353,13 @@ def overload(bundles: Prepared, scratch: Path, rate: float, seconds: float, seed
     ]
     with serving(bundles.folder / "current", scratch) as served:
 
-        async def run() -> list[Answered]:
+        async def ask() -> list[Answered]:
             client = Client(served.port)
             answers = await open_loop(client, due)
             client.close()
             return answers
 
-        return asyncio.run(run())
+        return run(ask())
 
 
 def _tell_overload(console: Console, answers: list[Answered], seconds: float) -> bool:

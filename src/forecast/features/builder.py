@@ -126,7 +126,7 @@ class FeatureMatrix:
 
 @lru_cache(maxsize=64)
 def _rows_of(names: tuple[str, ...], asked: tuple[str, ...]) -> tuple[Ints, tuple[int, ...]]:
-    """Row of each asked feature, and the places of those that a row does not tell: custom ones, and strangers."""
+    """Row of each asked feature, and the places of those no row tells: custom ones, and strangers."""
     row = {name: at for at, name in enumerate(names)}
     own = tuple(at for at, name in enumerate(asked) if name not in row or name.startswith("custom:"))
     return np.array([row.get(name, 0) for name in asked], dtype=np.int64), own

@@ -148,7 +148,8 @@ class Season:
         # np.clip says the same, and takes several times as long for a few values.
         whole = np.minimum(np.maximum(np.floor(at_days).astype(np.int64), 0), _CACHE_DAYS - 1)
         start = cumulative[whole]
-        return start + (cumulative[whole + 1] - start) * (at_days - whole)
+        until: Floats = start + (cumulative[whole + 1] - start) * (at_days - whole)
+        return until
 
     def to_json(self) -> dict[str, Any]:
         """Effects by column name, and the first month of the fiscal year."""
