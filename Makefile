@@ -47,7 +47,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup forecast sample audit train tune backtest promote rollback report verify serve check test test-fast bench lock mlflow monitor doctor clean
+.PHONY: help setup forecast sample audit train tune backtest promote rollback report verify serve check test test-fast bench soak lock mlflow monitor doctor clean
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -186,10 +186,14 @@ test-fast: $(READY) ## The tests of a few seconds each
 
 bench: $(READY) ## Print the tables of speed and accuracy (PEERS=all: every peer, three sizes and seeds, hours)
 	@$(BIN)/python -m benchmarks.accuracy $(if $(PEERS),,--deals 5000 --seeds 1 --without forest --without survival_boost)
-	@set -e; for script in $$(grep -l "^if __name__" benchmarks/*.py | grep -v -e pictures -e accuracy); do \
+	@set -e; for script in $$(grep -l "^if __name__" benchmarks/*.py | grep -v -e pictures -e accuracy -e soak); do \
 	  module=$${script%.py}; module=benchmarks.$${module##*/}; \
 	  echo "== $$module"; $(BIN)/python -m "$$module"; \
 	done
+
+soak: $(READY) ## Ten minutes of requests while things go wrong, then ten times as many as usual (12 minutes)
+	$(BIN)/python -m benchmarks.soak
+	$(BIN)/python -m benchmarks.soak --overload
 
 clean: ## Remove caches, outputs, the sample and its bundle (never .venv or other bundles)
 	rm -rf sample models/sample out report.html dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

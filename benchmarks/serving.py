@@ -336,7 +336,7 @@ def serving(
 def _endpoint(bundle: Path, scratch: Path) -> contextlib.AbstractContextManager[Served]:
     port = free_port()
     command = [
-        *(sys.executable, "-m", "uvicorn", "benchmarks.peers.endpoint:app", "--no-access-log"),
+        *(sys.executable, "-m", "uvicorn", "benchmarks.peers.endpoint:app"),
         *("--host", "127.0.0.1", "--port", str(port), "--workers", str(WORKERS)),
     ]
     settings = {"BUNDLE": str(bundle), "ENDPOINT_KEY": KEY}

@@ -2,8 +2,9 @@
 
     BUNDLE=models/current uvicorn benchmarks.peers.endpoint:app --workers 2
 
-It does the work of `POST /v1/score`, with a key, types that are checked, one history, scores and reasons, and
-leaves out what the service does besides: refuse a repeated key, count, log, wait in turn, follow a new bundle.
+It does the work of `POST /v1/score`, with a key, types that are checked, one history, scores and reasons, and a
+line in uvicorn's log for each request as the service writes one. It leaves out what the service does besides:
+refuse a repeated key, count for Prometheus, wait in turn, follow a new bundle.
 """
 
 from __future__ import annotations

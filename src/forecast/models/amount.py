@@ -85,6 +85,12 @@ class AmountModel:
         known = np.isfinite(mean) & (mean > 0)
         return np.where(known, stacked / np.where(known, mean, 1.0), 1.0)
 
+    def expected(self, history: History, deal: Ints, at_us: Ints) -> tuple[Floats, Floats]:
+        """(n,) amounts on record and (n,) those expected if won, in the reporting currency."""
+        mine, known, converted = self._look_up(history, deal, at_us)
+        ratio, fresh = self._means
+        return converted, np.where(known, converted * ratio[mine], fresh[mine])
+
     def predict(self, history: History, deal: Ints, at_us: Ints) -> tuple[Floats, Ints]:
         """(n,) expected amount if won in the reporting currency, and (n,) its row of `shapes`.
 

@@ -101,8 +101,7 @@ def score_arrays(
     marks, span = marks_and_span(as_of, period)
     cells = models.cells(at_us, marks)
     features = models.features(history, deal, when)
-    amount = history.amount(deal, when)
-    if_won, _ = models.amount.predict(history, deal, when)
+    amount, if_won = models.amount.expected(history, deal, when)
 
     explainer = None
     if reasons > 0:

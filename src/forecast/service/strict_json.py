@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
 from forecast.service.refusals import Refusal
 
 __all__ = ["dumps", "loads"]
+
+
+_encode: Final = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode
 
 
 class _DuplicateKeyError(ValueError):
@@ -45,7 +48,7 @@ def loads(body: bytes) -> Any:
 
 def dumps(answer: Any) -> bytes:
     """Compact JSON. A NaN or an infinity here is a fault of ours and raises ValueError."""
-    return json.dumps(answer, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+    return _encode(answer).encode()
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
