@@ -78,10 +78,10 @@ class Turns:
         if len(body) > SMALL_BODY:
             return await self._run_large(work, body)
         with self._small.place():
-            async with self._small.gate:
-                # Requests that arrived together must all be counted before the first one computes.
-                await asyncio.sleep(0)
-                return work(body)
+            # Requests that arrived together must all be counted before the first one computes. They do so in
+            # one turn of the event loop, at most `small` of them, and whoever came meanwhile is looked at then.
+            await asyncio.sleep(0)
+            return work(body)
 
     async def _run_large(self, work: Callable[[bytes], T], body: bytes) -> T:
         with self._large.place():
