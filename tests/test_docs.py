@@ -20,7 +20,7 @@ from training.__main__ import cli as training_cli
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 DOCUMENTS: Final = sorted(
-    [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "models").glob("*.md")],
+    [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "models" / "README.md"],
 )
 CLI_PAGE: Final = ROOT / "docs" / "cli.md"
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecast.errors import OutputError
-from forecast.tables import Reading, write_bytes, write_folder, write_table
+from forecast.tables import Reading, table_bytes, write_bytes, write_folder, write_table
 
 TRIGGERS = "=+-@\t\r\0＝＋－＠"
 
@@ -148,6 +148,14 @@ def test_no_cell_of_an_export_starts_a_formula(
 def test_data_tables_keep_their_text(tmp_path: Path) -> None:
     write_table(pd.DataFrame({"id": ["=1", "-2", "@x"]}), tmp_path / "out.csv")
     assert (tmp_path / "out.csv").read_text() == "id\n=1\n-2\n@x\n"
+
+
+def test_a_part_of_a_table_is_written_like_the_whole(tmp_path: Path) -> None:
+    moments = pd.to_datetime(["2026-01-01T00:00", "2026-02-03T04:05", "2026-03-04T00:00"], utc=True)
+    frame = pd.DataFrame({"at": moments, "on": moments.tz_localize(None).normalize(), "x": [0.5, 1.0, 2.0]})
+    part = table_bytes(frame.iloc[1:], tmp_path / "a.csv").decode().splitlines()
+    header = table_bytes(frame, tmp_path / "a.csv").decode().splitlines()[0]
+    assert part == [header, "2026-02-03T04:05:00Z,2026-02-03,1", "2026-03-04T00:00:00Z,2026-03-04,2"]
 
 
 def test_a_folder_does_not_get_two_formats(clean: Reading, tmp_path: Path) -> None:

@@ -207,7 +207,9 @@ def _fit(
     def loss(theta: Floats) -> tuple[float, Floats]:
         hazard = np.maximum(base * np.exp(np.clip(design @ theta, -20.0, 20.0)), 1e-12)
         value = -float(weight @ np.where(won, np.log(-np.expm1(-hazard)), -hazard))
-        slope = np.where(won, hazard / np.expm1(hazard), -hazard)  # of the log-likelihood by the linear term
+        slope = np.where(
+            won, hazard / np.expm1(np.minimum(hazard, 700.0)), -hazard
+        )  # of the log-likelihood by the linear term
         gradient = -design.T @ (weight * slope) + strength * theta
         return value + 0.5 * float(strength @ theta**2), gradient
 

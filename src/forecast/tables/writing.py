@@ -106,16 +106,19 @@ def _moments_as_text(column: pd.Series, suffix: str) -> pd.Series:
     whole = micros.dropna().astype("int64").mod(1_000_000).eq(0).all()
     moments = pa.array(micros, from_pandas=True).cast(pa.timestamp("s" if whole else "us"))
     texts = pc.strftime(moments, format=f"%Y-%m-%dT%H:%M:%S{suffix}")
+    return _text_series(texts, column.index)
+
+
+def _text_series(texts: pa.Array, index: pd.Index) -> pd.Series:
+    # The bare array: a Series would be aligned to the index, and rows of a part of a table lost.
     return pd.Series(
-        texts.to_pandas(types_mapper=lambda _: pd.StringDtype(na_value=np.nan)), index=column.index
+        texts.to_pandas(types_mapper=lambda _: pd.StringDtype(na_value=np.nan)).array, index=index
     )
 
 
 def _cast_to_text(column: pd.Series) -> pd.Series:
     texts = pa.array(column, from_pandas=True).cast(pa.large_string())
-    return pd.Series(
-        texts.to_pandas(types_mapper=lambda _: pd.StringDtype(na_value=np.nan)), index=column.index
-    )
+    return _text_series(texts, column.index)
 
 
 def _guarded(texts: pd.Series) -> pd.Series:
