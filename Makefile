@@ -26,8 +26,9 @@ HOST    ?= 127.0.0.1
 PORT    ?= 3000
 # bench: `all` for every peer on three sizes and seeds; empty for the quick ones on one company.
 PEERS   ?=
-# Test processes. Files are kept together, so a fixture of a file is built once.
-WORKERS ?= 2
+# Test processes, one more than the cores of a small machine: servers and their clients wait a lot. Files are kept
+# together, so a fixture of a file is built once.
+WORKERS ?= 3
 
 BIN   := .venv/bin
 READY := .venv/.ready
