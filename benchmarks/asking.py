@@ -157,7 +157,8 @@ class _Connection(asyncio.Protocol):
             self._body_at, self._end = head_end + 4, head_end + 4 + length
         if self._waiting is None or self._waiting.done() or not self._is_complete():
             return
-        head, body = bytes(self._data[: self._body_at]), bytes(self._data[self._body_at : self._end])
+        end = len(self._data) if self._chunked else self._end
+        head, body = bytes(self._data[: self._body_at]), bytes(self._data[self._body_at : end])
         self._data.clear()
         self._body_at = -1
         if b"connection: close" in head.lower():

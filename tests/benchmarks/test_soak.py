@@ -51,7 +51,8 @@ def test_both_sound_bundles_answered_and_no_other(run: Soaked, names: list[str])
 
 
 def test_a_stream_is_answered_to_its_end(run: Soaked) -> None:
-    assert all(b'"end"' in one.body for one in run.of("stream"))
+    broken = [one for one in run.of("stream") if b'"end"' not in one.body]
+    assert [(one.at_s, one.seconds, one.retried, one.body[-300:]) for one in broken] == []
 
 
 def test_nothing_piles_up(run: Soaked) -> None:
