@@ -43,7 +43,6 @@ WORKERS: Final = "FORECAST_WORKERS"
 # Set by the supervisor for its workers: the folder of `admission`.
 SERVER_FOLDER: Final = "FORECAST_SERVER_FOLDER"
 _DEFAULT_BUNDLE: Final = Path("models/current")
-_BOOK: Final = 1000  # deals, as a nightly push sends them
 
 # One application per process; a worker opens it once its bundle is loaded.
 _api = Api()
@@ -118,7 +117,7 @@ class Forecast:
             engine = Engine.load(admission.last_good())
         except ForecastError as error:
             _stop(error)
-        engine.warm_up(_BOOK)
+        engine.warm_up()
         metrics = Metrics()
         metrics.bundle(engine.short_id, engine.trained_until_us)
         follower = Follower(bundle_path(), admission, engine, _api.swap, metrics)

@@ -165,22 +165,14 @@ class Engine:
             )
         )
 
-    def warm_up(self, book: int = 0) -> None:
-        """Answer a few requests: the first calls of pandas cost a hundred times the later ones.
-
-        book : deals of one more request. A process grows by 40 MB with its first book and keeps them, so it had
-            better take them before it is asked anything.
-        """
+    def warm_up(self) -> None:
+        """Answer a few requests: the first calls of pandas cost a hundred times the later ones."""
         pipeline, stages = self.example_stages()
         example = example_forecast_request(stages, pipeline)
         now_us = moment_us(example["as_of"])
-        one = example_score_request(stages, pipeline)
         for _ in range(3):
-            self.score(dumps(one), now_us)
+            self.score(dumps(example_score_request(stages, pipeline)), now_us)
         self.forecast(dumps(example), now_us)
-        if book:
-            deals = [{**one["deals"][0], "deal_id": f"D-{place}"} for place in range(book)]
-            self.score(dumps({**one, "deals": deals}), now_us)
 
     # -- pure parts ---------------------------------------------------------------------------------------
 
