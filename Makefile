@@ -197,5 +197,5 @@ soak: $(READY) ## Ten minutes of requests while things go wrong, then ten times 
 	$(BIN)/python -m benchmarks.soak --overload
 
 clean: ## Remove caches, outputs, the sample and its bundle (never .venv or other bundles)
-	rm -rf sample models/sample out report.html dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf sample models/sample out report.html report.html.receipt.json dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src training tests benchmarks -type d -name __pycache__ -exec rm -rf {} +

@@ -93,20 +93,25 @@ def audit_history(history: History, leads: Leads, as_of: pd.Timestamp, settings:
     return Audit(as_of, tuple(worst_first(of_deals)), tuple(worst_first(of_leads)))
 
 
-def told_later(tables: Tables, as_of: pd.Timestamp, settings: Settings) -> tuple[Finding, ...]:
-    """Columns without dates that leak as the data stand now, for a training as of a moment in the past.
+def told_later(
+    tables: Tables, as_of: pd.Timestamp, settings: Settings
+) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
+    """Undated columns, of deals and of leads, that leak as the data stand now, for a training of the past.
 
     Such a column is known only as it stands today: what closing filled in a month later is there already
     in deals that were open then, in all of them alike, so that data cut off at the moment look clean. Fields
     with dates are read as of the moment; what the settings trust stays. Nothing for a training of now.
     """
-    if as_of >= tables.default_as_of:
-        return ()
-    money = Money.from_tables(tables, settings.fit.reporting_currency)
-    history = History.from_tables(tables, money)
-    trust = settings.fit.trust_fields
-    now = audit_fields(history, as_of_us(tables.default_as_of), trust=trust, rules=settings.fit.leak_rules)
-    return tuple(one for one in now if one.verdict == "leaks" and one.custom and not one.figures.writes)
+    now = tables.default_as_of
+    if as_of >= now:
+        return (), ()
+    history = History.from_tables(tables, Money.from_tables(tables, settings.fit.reporting_currency))
+    found = audit_history(history, Leads.from_tables(tables, history), now, settings)
+    of_deals, of_leads = (
+        tuple(one for one in findings if one.verdict == "leaks" and not one.figures.writes)
+        for findings in (found.deals, found.leads)
+    )
+    return of_deals, of_leads
 
 
 def audit(

@@ -11,8 +11,9 @@ import pandas as pd
 
 from forecast.bundle import bundle_code, write_bundle
 from forecast.code_version import sources_hash
+from forecast.features import Finding
 from forecast.history import History, Leads
-from forecast.models import FittedModels, LeadModels, fit_leads, fit_models
+from forecast.models import FitSettings, FittedModels, LeadModels, fit_leads, fit_models
 from forecast.periods import DAY_US, as_of_us
 from forecast.tables import Money, Tables, known_before
 from training.audit import Audit, audit_history, check_registrable, told_later
@@ -106,10 +107,8 @@ def train(
     say: Tell = tell or (lambda _text, _share: None)
     moment = tables.default_as_of if as_of is None else as_of
     say("reading the history", 0.0)
-    late = told_later(tables, moment, settings) if hindsight else ()
-    if late:
-        told = tuple(dict.fromkeys((*settings.fit.exclude_fields, *(one.field for one in late))))
-        settings = replace(settings, fit=replace(settings.fit, exclude_fields=told))
+    late = told_later(tables, moment, settings) if hindsight else ((), ())
+    settings = replace(settings, fit=_without(settings.fit, *late))
     # Nothing later is even at hand; and the fingerprint stays the same while the data grow.
     known = known_before(tables, moment)
     # With nothing known, the error says when the data begin; only the whole of them can.
@@ -123,7 +122,9 @@ def train(
     holdout, note = choose_holdout(history, moment, settings.holdout)
     notes = [*notes_on(settings, span_days_of(history, moment)), *([note] if note else [])]
     notes += [
-        f"{one.field} is left out: {one.reason}, as the data after the as-of moment show" for one in late
+        f"{kind}{one.field} is left out: {one.reason}, as the data after the as-of moment show"
+        for kind, findings in zip(("", "leads."), late, strict=True)
+        for one in findings
     ]
     measured, measured_leads = None, None
     if holdout is not None:
@@ -168,6 +169,19 @@ def train(
         history,
         of_leads,
         measured_leads,
+    )
+
+
+def _without(fit: FitSettings, of_deals: tuple[Finding, ...], of_leads: tuple[Finding, ...]) -> FitSettings:
+    """The settings with more fields left out; in order, since a bundle's id depends on them."""
+
+    def more(names: tuple[str, ...], findings: tuple[Finding, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*names, *(one.field for one in findings))))
+
+    return replace(
+        fit,
+        exclude_fields=more(fit.exclude_fields, of_deals),
+        exclude_lead_fields=more(fit.exclude_lead_fields, of_leads),
     )
 
 

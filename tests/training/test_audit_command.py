@@ -152,14 +152,18 @@ def test_what_later_data_show_to_leak_is_left_out_of_a_training_of_the_past(
     half = dataclasses.replace(read_settings().fit, max_landmarks=2000, windows=1, min_boosted_deals=10**6)
     own = dataclasses.replace(read_settings(), fit=half)
     then = pd.Timestamp("2025-04-01", tz="UTC")
-    assert {one.field for one in told_later(leaky, then, own)} == {"competitor", "is_closed"}
-    assert told_later(leaky, leaky.default_as_of, own) == (), "of now, the audit itself says it"
+    of_deals, of_leads = told_later(leaky, then, own)
+    assert {one.field for one in of_deals} == {"competitor", "is_closed"}
+    assert {one.field for one in of_leads} == {"disqualified_reason"}
+    assert told_later(leaky, leaky.default_as_of, own) == ((), ()), "of now, the audit itself says it"
     trusted = dataclasses.replace(
         own, fit=dataclasses.replace(half, trust_fields=("competitor", "is_closed"))
     )
-    assert told_later(leaky, then, trusted) == ()
+    assert told_later(leaky, then, trusted)[0] == ()
     done = train(leaky, tmp_path / "then", own, as_of=then)
     left_out = {one.feature for one in done.models.decisions if not one.used}
     assert {"custom:competitor", "custom:is_closed"} <= left_out
-    assert any(note.startswith("competitor is left out: ") for note in done.notes)
+    assert done.leads is not None
+    said = {note.split(" is left out: ")[0] for note in done.notes}
+    assert {"competitor", "is_closed", "leads.disqualified_reason"} <= said
     assert all(one.agrees for one in verify_training(done.folder, leaky))
