@@ -141,7 +141,7 @@ def importances(models: FittedModels, history: History) -> pd.DataFrame:
         pace = models.log_pace(features)
         cells = models.cells(at_us, marks_and_span(to_timestamp(at_us), None)[0])
         won = cells.curves(models.on_bins(coefficients) + pace).won[:, -1]
-        effects, _ = Explainer(models, at_us, cells).effects(coefficients, contributions, pace, Chances(won))
+        effects, _ = Explainer(models, cells).effects(coefficients, contributions, pace, Chances(won))
         effect, direction = np.abs(effects).mean(axis=0), effects.mean(axis=0)
     table = pd.DataFrame(
         {"feature": names, "label": [label(name) for name in names], "effect": effect, "direction": direction}

@@ -75,7 +75,7 @@ def test_the_reference_is_the_average_deal_scored(sample_history: History, bundl
     pace = models.log_pace(features)
     curves = cells.curves(models.on_bins(coefficients) + pace)
     won, in_period = curves.won[:, -1], curves.won_between(31.0, 90.0)
-    explainer = Explainer(models, at_us, cells, span_days=(31.0, 90.0))
+    explainer = Explainer(models, cells, span_days=(31.0, 90.0))
     ever, period = explainer.effects(
         coefficients, contributions, pace, Chances(won, in_period, np.ones(len(features)))
     )
@@ -108,7 +108,7 @@ def test_effects_are_those_of_a_path_followed_in_small_steps(sample_history: His
             moved = contributions[:, group] / (2 * steps)
             faster = pace / (2 * steps) * (group == age)
             truth[:, group] += chance(middle + moved, paced + faster) - chance(middle - moved, paced - faster)
-    explainer = Explainer(models, at_us, cells)
+    explainer = Explainer(models, cells)
     found, _ = explainer.effects(
         coefficients,
         contributions,
@@ -122,7 +122,7 @@ def test_effects_are_those_of_a_path_followed_in_small_steps(sample_history: His
 def test_a_deal_like_the_average_one_has_no_effects(bundle: Bundle) -> None:
     models = bundle.models
     cells = models.cells(20_454 * DAY_US, np.array([730.0]))
-    explainer = Explainer(models, 20_454 * DAY_US, cells)
+    explainer = Explainer(models, cells)
     coefficients = models.outcome.reference[None]
     nothing = np.zeros((1, len(models.outcome.groups), *models.outcome.reference.shape))
     chances = Chances(np.array([explainer.reference_won]), np.zeros(1), np.ones(1))

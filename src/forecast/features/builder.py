@@ -70,14 +70,13 @@ class FeatureMatrix:
 
     @cached_property
     def _row(self) -> dict[str, int]:
-        return {name: row for row, name in enumerate(self.names)}
+        return _places(self.names)
 
     def __getitem__(self, name: str) -> Floats:
         """(n,) values of one feature; unknown everywhere for an attribute this history never heard of."""
-        if name not in self._row:
-            return np.full(len(self), np.nan)
-        row: Floats = self.values[self._row[name]]
-        return row
+        row = self._row.get(name)
+        values: Floats = np.full(len(self), np.nan) if row is None else self.values[row]
+        return values
 
     def __len__(self) -> int:
         return int(self.values.shape[1])
@@ -125,9 +124,15 @@ class FeatureMatrix:
 
 
 @lru_cache(maxsize=64)
+def _places(names: tuple[str, ...]) -> dict[str, int]:
+    """Row of each feature."""
+    return {name: row for row, name in enumerate(names)}
+
+
+@lru_cache(maxsize=64)
 def _rows_of(names: tuple[str, ...], asked: tuple[str, ...]) -> tuple[Ints, tuple[int, ...]]:
     """Row of each asked feature, and the places of those no row tells: custom ones, and strangers."""
-    row = {name: at for at, name in enumerate(names)}
+    row = _places(names)
     own = tuple(at for at, name in enumerate(asked) if name not in row or name.startswith("custom:"))
     return np.array([row.get(name, 0) for name in asked], dtype=np.int64), own
 

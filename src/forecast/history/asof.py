@@ -31,7 +31,12 @@ class Clock:
     @classmethod
     def of(cls, *times_us: Ints) -> Clock:
         """The clock of all given times."""
-        return cls(np.unique(np.concatenate(times_us)) if times_us else np.empty(0, np.int64))
+        moments = np.concatenate(times_us) if times_us else np.empty(0, np.int64)
+        moments.sort()
+        new = np.empty(len(moments), dtype=bool)
+        new[:1] = True
+        np.not_equal(moments[1:], moments[:-1], out=new[1:])
+        return cls(moments[new])
 
     def rank(self, at_us: Moments) -> Ints:
         """Number of recorded moments strictly before each `at_us` (any shape)."""

@@ -129,9 +129,12 @@ class AmountModel:
 
     def _look_up(self, history: History, deal: Ints, at_us: Ints) -> tuple[Ints, Any, Floats]:
         """(n,) place of each deal's segment in the sorted table, whether it has an amount, and that amount."""
-        order = self._order
-        names, place = segment_names(history)
-        mine = np.array([order.get(name, order["*"]) for name in names], dtype=np.int64)[place[deal]]
+        order, columns = self._order, history.columns
+        # The last of each names those that have none.
+        motions = [motion or "new" for motion in (*history.vocabulary("motion").texts, "")]
+        pipelines = [pipeline or "sales" for pipeline in (*history.vocabulary("pipeline").texts, "")]
+        table = np.array([[order.get(f"{p}/{m}", order["*"]) for m in motions] for p in pipelines])
+        mine = table[columns.pipeline[deal], columns.motion[deal]]
         raw = history.amount_raw(deal, at_us)
         known = np.isfinite(raw) & (raw > 0)
         return mine, known, raw * history.rate(deal, at_us)

@@ -136,26 +136,66 @@ class _Category:
     def _place(self) -> dict[str, int]:
         return {text: at for at, text in enumerate(self.levels)}
 
-    @cached_property
-    def centre(self) -> Floats:
-        """(levels,) share of the training rows each has."""
-        return np.array(self.shares)
-
-    @cached_property
-    def _every(self) -> Ints:
-        return np.arange(len(self.levels))
-
-    def indicator(self, features: FeatureMatrix) -> Floats:
-        """(n, levels) of 0 and 1."""
-        indicator: Floats = (self.codes(features)[:, None] == self._every).astype(np.float64)
-        return indicator
-
     def codes(self, features: FeatureMatrix) -> Floats:
         """(n,) place of each row's level; NaN where it is unknown or rare."""
         place = self._place
         mapping = np.array([*(place.get(t, np.nan) for t in features.texts(self.name)), np.nan])
         values = features[self.name]
         return mapping[np.where(np.isnan(values), -1, values).astype(np.int64)]
+
+
+@dataclass(frozen=True)
+class _CategoryColumns:
+    """All levels of all categorical features side by side, for the same reason.
+
+    places : of each feature, level -> number of its column among all levels
+    at, share : (L,) where each column stands in the design, and (L, 1) the share of the training rows it has
+    feature : (L,) which feature each column belongs to
+    stage : the columns of the stage
+    """
+
+    names: tuple[str, ...]
+    places: tuple[dict[str, int], ...]
+    at: Ints
+    share: Floats
+    feature: Ints
+    stage: slice
+
+    @classmethod
+    def of(cls, categories: tuple[_Category, ...], starts: Ints) -> _CategoryColumns:
+        """starts : first column of each feature in the design"""
+        widths = [c.width for c in categories]
+        first = np.concatenate(([0], np.cumsum(widths)))[:-1].astype(np.int64).tolist()
+        names = tuple(c.name for c in categories)
+        stages = names.index("stage") if "stage" in names else 0
+        return cls(
+            names=names,
+            places=tuple(
+                {text: start + at for at, text in enumerate(c.levels)}
+                for c, start in zip(categories, first, strict=True)
+            ),
+            at=np.concatenate([start + np.arange(w) for start, w in zip(starts, widths, strict=True)]),
+            share=np.array([share for c in categories for share in c.shares])[:, None],
+            feature=np.repeat(np.arange(len(categories)), widths),
+            stage=slice(first[stages], first[stages] + widths[stages]),
+        )
+
+    def fill(self, features: FeatureMatrix, design: Floats) -> NDArray[np.bool_]:
+        """Write the columns of n rows into their (n, P) design; returns (n, stages) which stage each is in."""
+        column: list[int] = []  # of every text of every feature, and of the unknown behind them
+        last = []
+        for name, place in zip(self.names, self.places, strict=True):
+            column += [place.get(text, -1) for text in features.texts(name)]
+            last.append(len(column))
+            column.append(-1)
+        begin = np.array([0, *(end + 1 for end in last[:-1])])[:, None]
+        values = np.array([features[name] for name in self.names])
+        unknown = np.isnan(values)
+        code = np.where(unknown, 0.0, values).astype(np.int64) + begin
+        mine = np.array(column)[np.where(unknown, np.array(last)[:, None], code)]
+        is_level: NDArray[np.bool_] = mine[self.feature] == np.arange(len(self.at))[:, None]
+        design[:, self.at] = (is_level - self.share).T
+        return is_level[self.stage].T
 
 
 @dataclass(frozen=True)
@@ -212,21 +252,22 @@ class Encoder:
         return design
 
     def _fill(self, features: FeatureMatrix, design: Floats) -> None:
-        indicators = {c.name: c.indicator(features) for c in self.categories}
-        starts = self._starts
         if self.numeric:
             self._numeric_columns.fill(features, design)
-        if self._stuck is not None:
-            stage, start = indicators["stage"], starts[_STUCK]
-            slopes = start + self._stuck.width
-            design[:, slopes : slopes + stage.shape[1]] = design[:, [start]] * stage
-        for category in self.categories:
-            start = starts[category.name]
-            design[:, start : start + category.width] = indicators[category.name] - category.centre
+        if self.categories:
+            stage = self._category_columns.fill(features, design)
+            if self._stuck is not None:
+                start = self._starts[_STUCK]
+                slopes = start + self._stuck.width
+                design[:, slopes : slopes + stage.shape[1]] = design[:, [start]] * stage
 
     @cached_property
     def _numeric_columns(self) -> _NumericColumns:
         return _NumericColumns.of(self.numeric, self.group_starts[: len(self.numeric)])
+
+    @cached_property
+    def _category_columns(self) -> _CategoryColumns:
+        return _CategoryColumns.of(self.categories, self.group_starts[len(self.numeric) :])
 
     @cached_property
     def _stuck(self) -> _Numeric | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -73,16 +74,25 @@ def on_bins(coefficients: Floats, outcome: OutcomeModel, level: Level | None = N
 
     Elementwise, so rows cannot disturb rows.
     """
-    basis = outcome.basis
     common = outcome.baseline if level is None else outcome.baseline + np.array(level.shift)[:, None]
-    if basis.shape[0] == basis.shape[1] and np.array_equal(basis, np.eye(len(basis))):
-        unspread: Floats = coefficients + common
-        return unspread
+    return _spread(coefficients, _basis_of(outcome), common)
+
+
+def _basis_of(outcome: OutcomeModel) -> Floats | None:
+    """(B, J) basis of an outcome model; None if its coefficients are those of the bins."""
+    basis = outcome.basis
+    each_bin = basis.shape[0] == basis.shape[1] and np.array_equal(basis, np.eye(len(basis)))
+    return None if each_bin else basis
+
+
+def _spread(coefficients: Floats, basis: Floats | None, common: Floats) -> Floats:
+    """(..., 2, J) coefficients (..., 2, B) laid out by a basis (B, J), and what all rows share added."""
+    if basis is None:
+        return coefficients + common
     spread: Floats = coefficients[..., 0, None] * basis[0]
     for b in range(1, len(basis)):
         spread = spread + coefficients[..., b, None] * basis[b]
-    found: Floats = spread + common
-    return found
+    return spread + common
 
 
 @dataclass(frozen=True)
@@ -123,7 +133,12 @@ class FittedModels:
 
     def on_bins(self, coefficients: Floats) -> Floats:
         """(..., 2, B) coefficients laid out on the bins, (..., 2, J), with baseline and level."""
-        return on_bins(coefficients, self.outcome, self.level)
+        return _spread(coefficients, *self._shared)
+
+    @cached_property
+    def _shared(self) -> tuple[Floats | None, Floats]:
+        """The outcome's basis, and its baseline (2, J) at the level of the last months."""
+        return _basis_of(self.outcome), self.outcome.baseline + np.array(self.level.shift)[:, None]
 
     def log_pace(self, features: FeatureMatrix) -> Floats:
         """(n, 2, J) what the deals' own clocks add to the log hazards."""

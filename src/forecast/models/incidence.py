@@ -8,6 +8,7 @@ exp(-(w + l)). The products over cells are exact, so open + won + lost = 1 at ev
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -18,14 +19,14 @@ from numpy.typing import NDArray
 from forecast.arrays import Floats, Ints
 from forecast.errors import UsageError
 from forecast.models.bins import Bins
-from forecast.models.season import Season
+from forecast.models.season import Season, season_days
 from forecast.periods import DAY_US
 
 __all__ = ["HORIZON_CAP_DAYS", "Cells", "Curves"]
 
 HORIZON_CAP_DAYS: Final = 730.0
 # Season day by day for the quarter asked about, week by week beyond it.
-_DAILY_UNTIL: Final = 120
+_DAILY: Final = np.arange(120)
 _STEP_DAYS: Final = 7.0
 _SMALL: Final = 1e-12  # instead of 0 below a fraction bar
 
@@ -67,51 +68,54 @@ class Cells:
         until = max(until_days, float(marks.max(initial=0.0)))
         # Edges fall on midnights, where the season changes its rate.
         start = as_of_us / DAY_US
-        to_midnight = np.ceil(start) - start
-        days = to_midnight + np.arange(_DAILY_UNTIL)
+        days = math.ceil(start) - start + _DAILY
         weeks = np.arange(days[-1], until, _STEP_DAYS)
-        edges = np.unique(np.concatenate(([0.0, until], marks, bins.edges_days, days, weeks)))
-        edges = edges[(edges >= 0.0) & (edges <= until)]
-        edges = edges[np.concatenate(([True], np.diff(edges) > 1e-9))]
-        centre = (edges[:-1] + edges[1:]) / 2
-        exposure = np.stack([np.diff(season.until(start + edges)) for season in seasons])
-        return cls(edges, bins.of(centre), exposure)
+        edges = np.concatenate(((0.0, until), marks, bins.edges_days, days, weeks))
+        edges.sort()
+        edges = edges[np.searchsorted(edges, 0.0) : np.searchsorted(edges, until, side="right")]
+        new = np.empty(len(edges), dtype=bool)
+        new[0] = True
+        np.greater(edges[1:] - edges[:-1], 1e-9, out=new[1:])
+        edges = edges[new]
+        passed = season_days(seasons, start + edges)
+        return cls(edges, bins.of((edges[:-1] + edges[1:]) / 2), passed[:, 1:] - passed[:, :-1])
+
+    def coarse(self, marks_days: tuple[float, ...] = ()) -> Cells:
+        """The cells of each bin as one, cut at the marks: ten times cheaper, and good for gradients.
+
+        marks_days : edges of these cells
+        """
+        begins = np.empty(len(self.bin), dtype=bool)
+        begins[0] = True
+        np.not_equal(self.bin[1:], self.bin[:-1], out=begins[1:])
+        if marks_days:
+            at = np.searchsorted(self.edges_days, np.array(marks_days) - 1e-9)
+            begins[at[at < len(begins)]] = True
+        first = np.flatnonzero(begins)
+        edges = np.append(self.edges_days[first], self.edges_days[-1])
+        return Cells(edges, self.bin[first], np.add.reduceat(self.exposure, first, axis=1))
 
     def curves(self, log_hazard: Floats) -> Curves:
         """Cumulative incidence of n rows with (n, 2, J) log hazards."""
-        hazard = np.exp(np.minimum(log_hazard, 10.0))
-        won = hazard[:, 0][:, self.bin] * self.exposure[0]
-        lost = hazard[:, 1][:, self.bin] * self.exposure[1]
+        won, lost = self._integrated(log_hazard)
         total = won + lost
-        leaving = -np.expm1(-np.cumsum(total, axis=1))
-        left = np.empty((len(total), total.shape[1] + 1))
-        left[:, 0], left[:, 1:] = 0.0, leaving
-        step = np.diff(left, axis=1)
-        share = won / np.maximum(total, _SMALL)
+        left = np.zeros((len(total), total.shape[1] + 1))
+        np.negative(np.expm1(-total.cumsum(axis=1)), out=left[:, 1:])
+        step = left[:, 1:] - left[:, :-1]
         cumulative = np.zeros_like(left)
-        np.cumsum(step * share, axis=1, out=cumulative[:, 1:])
+        (step * (won / np.maximum(total, _SMALL))).cumsum(axis=1, out=cumulative[:, 1:])
         return Curves(self.edges_days, cumulative, left)
+
+    def _integrated(self, log_hazard: Floats) -> tuple[Floats, Floats]:
+        """(n, C) each: the hazards of winning and of losing, integrated over each cell."""
+        both = np.exp(np.minimum(log_hazard, 10.0))[:, :, self.bin] * self.exposure
+        return both[:, 0], both[:, 1]
 
     @cached_property
     def _bins_present(self) -> tuple[Ints, Ints]:
-        """Bins that have cells, and the first cell of each."""
-        return np.unique(self.bin, return_index=True)
-
-    @classmethod
-    def by_bin(
-        cls,
-        as_of_us: int,
-        bins: Bins,
-        seasons: tuple[Season, Season],
-        marks_days: tuple[float, ...] = (),
-        until_days: float = HORIZON_CAP_DAYS,
-    ) -> Cells:
-        """One cell per bin until a horizon, cut at the marks: coarse, ten times cheaper, good for gradients."""
-        edges = np.union1d(bins.edges_days[:-1], (*marks_days, until_days))
-        edges = edges[edges <= until_days]
-        start = as_of_us / DAY_US
-        exposure = np.stack([np.diff(season.until(start + edges)) for season in seasons])
-        return cls(edges, bins.of((edges[:-1] + edges[1:]) / 2), exposure)
+        """Bins that have cells, in order, and the first cell of each."""
+        first = np.flatnonzero(np.concatenate(([True], self.bin[1:] != self.bin[:-1])))
+        return self.bin[first], first
 
     def win_gradient(self, log_hazard: Floats, counted: NDArray[np.bool_] | None = None) -> Floats:
         """(n, 2, J) how the win probability by the last cell changes with each log hazard.
@@ -121,15 +125,13 @@ class Cells:
 
         counted : (C,) cells whose wins count, for the chance of being won inside a period; None counts all
         """
-        hazard = np.exp(np.minimum(log_hazard, 10.0))
-        won = hazard[:, 0][:, self.bin] * self.exposure[0]
-        lost = hazard[:, 1][:, self.bin] * self.exposure[1]
+        won, lost = self._integrated(log_hazard)
         total = np.maximum(won + lost, _SMALL)
         stay = np.exp(-total)
-        open_before = np.exp(-(np.cumsum(total, axis=1) - total))
+        open_before = np.exp(total - total.cumsum(axis=1))
         leave = 1.0 - stay
         share = won / total
-        inside = np.ones(len(self.bin)) if counted is None else counted.astype(np.float64)
+        inside = 1.0 if counted is None else counted.astype(np.float64)
         gained = open_before * share * leave * inside
         after = gained[:, ::-1].cumsum(axis=1)[:, ::-1] - gained
         # Derivatives of share * leave with respect to both integrated hazards, times these.
@@ -175,10 +177,10 @@ class Curves:
     def close_quantiles(self, levels: tuple[float, ...]) -> Floats:
         """(n, len(levels)) days by which that share of the wins has happened, given a win before the cap."""
         wanted = self.won[:, -1:] * np.array(levels)
-        passed = [np.count_nonzero(self.won < target[:, None], axis=1) for target in wanted.T]
-        upper = np.minimum(np.maximum(np.stack(passed, axis=1), 1), len(self.edges_days) - 1)
-        low = np.take_along_axis(self.won, upper - 1, axis=1)
-        high = np.take_along_axis(self.won, upper, axis=1)
+        passed = (self.won[:, None, :] < wanted[:, :, None]).sum(axis=2)
+        upper = np.minimum(np.maximum(passed, 1), len(self.edges_days) - 1)
+        row = np.arange(len(upper))[:, None]
+        low, high = self.won[row, upper - 1], self.won[row, upper]
         part = np.where(high > low, (wanted - low) / np.maximum(high - low, _SMALL), 1.0)
         start, end = self.edges_days[upper - 1], self.edges_days[upper]
         found: Floats = start + np.minimum(np.maximum(part, 0.0), 1.0) * (end - start)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from forecast.arrays import Floats, Ints
 
-__all__ = ["COLUMNS", "Season", "calendar_columns", "fit_season"]
+__all__ = ["COLUMNS", "Season", "calendar_columns", "fit_season", "season_days"]
 
 _QUARTER_END: Final = (1, 2, 4, 7, 14, 28)  # buckets of days left: 1 is the last day of the quarter
 _MONTH_END: Final = (1, 2, 4)
@@ -115,7 +115,7 @@ class Season:
         """No season: every day counts as one day."""
         return cls(np.zeros(len(COLUMNS)))
 
-    @property
+    @cached_property
     def is_flat(self) -> bool:
         """Whether all days are alike."""
         return not self.effects.any()
@@ -142,13 +142,7 @@ class Season:
 
         The difference of two of these is the exposure between two moments.
         """
-        if self.is_flat:
-            return np.asarray(at_days, dtype=np.float64)
-        cumulative = self._cumulative
-        # np.clip says the same, and takes several times as long for a few values.
-        whole = np.minimum(np.maximum(np.floor(at_days).astype(np.int64), 0), _CACHE_DAYS - 1)
-        start = cumulative[whole]
-        until: Floats = start + (cumulative[whole + 1] - start) * (at_days - whole)
+        until: Floats = season_days((self,), np.asarray(at_days, dtype=np.float64))[0]
         return until
 
     def to_json(self) -> dict[str, Any]:
@@ -161,6 +155,21 @@ class Season:
         """Inverse of `to_json`."""
         effects = np.array([float(data["effects"][name]) for name in COLUMNS])
         return cls(effects, int(data["first_month"]))
+
+
+def season_days(seasons: tuple[Season, ...], at_days: Floats) -> Floats:
+    """(S, ...) what `until` of each of S seasons says of the same moments, of any shape."""
+    found = np.empty((len(seasons), *at_days.shape))
+    # np.clip says the same, and takes several times as long for a few values.
+    whole = np.minimum(np.maximum(at_days.astype(np.int64), 0), _CACHE_DAYS - 1)
+    part = at_days - whole
+    for row, season in enumerate(seasons):
+        if season.is_flat:
+            found[row] = at_days
+        else:
+            start = season._cumulative[whole]
+            found[row] = start + (season._cumulative[whole + 1] - start) * part
+    return found
 
 
 def fit_season(day: Ints, at_risk: Floats, closed: Floats, first_month: int = 1) -> Season:

@@ -90,7 +90,7 @@ def score_lead_arrays(
     # Cells without anything to tell leads apart have no reasons either.
     explainer = None
     if reasons > 0 and models.outcome.groups != ("stage",):
-        explainer = Explainer(models, at_us, models.cells(at_us, until_days=RANKED_BY_DAYS), locale=locale)
+        explainer = Explainer(models, models.cells(at_us, until_days=RANKED_BY_DAYS), locale=locale)
     numbers: list[Floats] = []
     explained: list[str] = []
     for start in range(0, len(lead), _BLOCK):

@@ -53,7 +53,6 @@ class Explainer:
     def __init__(
         self,
         models: FittedModels | LeadModels,
-        as_of_us: int,
         cells: Cells,
         *,
         span_days: tuple[float, float] | None = None,
@@ -67,9 +66,8 @@ class Explainer:
         self._clock_group = models.outcome.groups.index(clock) if clock in models.outcome.groups else None
         self._book = Phrasebook(locale, currency)
         # The path needs only the shape of the gradient: one cell per bin, the season averaged inside.
-        bins, seasons = models.outcome.bins, models.seasons
         span = None if span_days is None else (max(span_days[0], 0.0), span_days[1])
-        self._coarse = Cells.by_bin(as_of_us, bins, seasons, span or (), float(cells.edges_days[-1]))
+        self._coarse = cells.coarse(span or ())
         self._period_cells: NDArray[np.bool_] | None = None
         reference = cells.curves(models.on_bins(models.outcome.reference[None]))
         self.reference_won = float(reference.won[0, -1])

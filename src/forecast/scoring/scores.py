@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 HORIZONS_DAYS: Final = (14, 30, 60, 90, 180, 365)
+_HORIZONS: Final = np.array(HORIZONS_DAYS)
 _BLOCK: Final = 4_096
 _QUANTILES: Final = (0.1, 0.5, 0.9)
 SCORE_COLUMNS: Final = (
@@ -107,7 +108,7 @@ def score_arrays(
     if reasons > 0:
         asked = None if period is None else span
         currency = history.money.reporting
-        explainer = Explainer(models, at_us, cells, span_days=asked, locale=locale, currency=currency)
+        explainer = Explainer(models, cells, span_days=asked, locale=locale, currency=currency)
     numbers: dict[str, list[Floats]] = {}
     explained: list[str] = []
     for start in range(0, len(deal), _BLOCK):
@@ -121,8 +122,8 @@ def score_arrays(
         curves = cells.curves(models.on_bins(coefficients) + pace)
         parts = {
             "win": curves.won[:, -1],
-            "won": curves.won_by(np.array(HORIZONS_DAYS)),
-            "lost": curves.lost_by(np.array(HORIZONS_DAYS)),
+            "won": curves.won_by(_HORIZONS),
+            "lost": curves.lost_by(_HORIZONS),
             "period": curves.won_between(*span),
             "close": curves.close_quantiles(_QUANTILES),
         }
@@ -134,11 +135,12 @@ def score_arrays(
     if not len(deal):
         shapes = {"win": 0, "won": len(HORIZONS_DAYS), "lost": len(HORIZONS_DAYS), "period": 0, "close": 3}
         numbers = {name: [np.empty((0, width) if width else 0)] for name, width in shapes.items()}
-    joined = {name: np.concatenate(parts) for name, parts in numbers.items()}
+    joined = {name: parts[0] if len(parts) == 1 else np.concatenate(parts) for name, parts in numbers.items()}
 
     win = joined["win"]
     score = models.grades.score(win)
-    stage = history.stage(deal, when)
+    stage = features["stage"].astype(np.int64)
+    close_on = _dates(at_us, joined["close"])
     data: dict[str, Any] = {
         "deal_id": history.deal_ids[deal],
         "as_of": when,
@@ -150,10 +152,7 @@ def score_arrays(
         **{f"won_{h}d": joined["won"][:, at] for at, h in enumerate(HORIZONS_DAYS)},
         **{f"lost_{h}d": joined["lost"][:, at] for at, h in enumerate(HORIZONS_DAYS)},
         "won_in_period": joined["period"],
-        **{
-            f"close_on_p{round(100 * q)}": _dates(at_us, joined["close"][:, at])
-            for at, q in enumerate(_QUANTILES)
-        },
+        **{f"close_on_p{round(100 * q)}": close_on[:, at] for at, q in enumerate(_QUANTILES)},
         "amount_if_won": if_won,
         "expected_bookings": win * if_won,
         "score": score,

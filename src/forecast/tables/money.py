@@ -81,7 +81,10 @@ class Money:
         codes, at_us : any shapes that broadcast; moments in microseconds since 1970 UTC.
         NaN before the first rate of a currency and for code -1.
         """
-        code, moment = np.broadcast_arrays(np.asarray(codes, np.int64), np.asarray(at_us, np.int64))
+        code, moment = np.asarray(codes, np.int64), np.asarray(at_us, np.int64)
+        if not code.any():
+            return np.ones(np.broadcast_shapes(code.shape, moment.shape))
+        code, moment = np.broadcast_arrays(code, moment)
         rate = np.where(code == 0, 1.0, np.nan)
         for index in range(1, len(self.currencies)):
             here = code == index
