@@ -92,6 +92,8 @@ class Front:
     tracing={"excluded_urls": ".*"},
     # Small arrays and many processes: threads inside numpy only fight each other.
     envs=[
+        # Every thread would keep what its largest book once needed: 60 MB a worker.
+        {"name": "MALLOC_ARENA_MAX", "value": "1"},
         {"name": "OMP_NUM_THREADS", "value": "1"},
         {"name": "OPENBLAS_NUM_THREADS", "value": "1"},
         {"name": "MKL_NUM_THREADS", "value": "1"},
