@@ -451,3 +451,11 @@ def test_the_error_shape_holds_without_a_server() -> None:
     body = Refusal(400, "blank", "is blank", field="deal_id", row=2).body("r1")
     expected = {"code": "blank", "message": "is blank", "field": "deal_id", "row": 2, "request_id": "r1"}
     assert json.loads(json.dumps(body)) == {"error": expected}
+
+
+def test_now_and_then_an_answer_ends_its_connection_so_that_callers_spread_over_the_workers() -> None:
+    api = opened(answers_a_connection=3)
+    ends = [ask(api, "GET", "/v1/model", headers=ASKING).headers.get("connection") for _ in range(7)]
+    assert ends == [None, None, "close", None, None, "close", None]
+    # A refusal is an answer, too.
+    assert [ask(api, "GET", "/v1/model").headers.get("connection") for _ in range(2)] == [None, "close"]

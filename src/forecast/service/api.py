@@ -56,6 +56,9 @@ T = TypeVar("T")
 # As our own encoder writes it near the beginning of an answer.
 _AS_OF: Final = re.compile(rb'"as_of":"([^"]{1,40})"')
 _HEAD: Final = 512
+# Headers of every answer, and of the last one of a connection.
+_ALWAYS: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+_CLOSE: Final = ((b"connection", b"close"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,8 @@ class Limits:
     streams : bulk streams at once
     readers : reads of the ledger at once
     kept_answer : bytes up to which an answer is kept for a repeated Idempotency-Key
+    answers_a_connection : after so many answers one connection is closed, in good order, so that callers who
+        keep theirs spread over the workers again after one of these was started anew
     """
 
     body_seconds: float = 30.0
@@ -77,6 +82,7 @@ class Limits:
     streams: int = 2
     readers: int = 4
     kept_answer: int = 1024 * 1024
+    answers_a_connection: int = 256
 
 
 class Answers(Protocol):
@@ -200,6 +206,7 @@ class Api:
             streams=self._limits.streams,
         )
         self._rate = Rate()
+        self._answered = 0
         self._readers = CapacityLimiter(self._limits.readers)
         self._metrics: Metrics | None = None
         self._stored: Stored | None = None
@@ -252,7 +259,9 @@ class Api:
             _log.error("request=%s fault=%s at %s", seen.request_id, type(fault).__name__, _place(fault))
             reply = _refuse(Refusal(500, "internal", "the service failed; quote the request id"), seen)
         if not reply.sent:
-            await _send(reply, seen, send, body=scope["method"] != "HEAD")
+            self._answered += 1
+            last = self._answered % self._limits.answers_a_connection == 0
+            await _send(reply, seen, send, body=scope["method"] != "HEAD", last=last)
         seconds = time.perf_counter() - started
         if seen.route in PROBES:
             return
@@ -536,27 +545,27 @@ def _place(fault: Exception) -> str:
     return " < ".join(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in reversed(frames))
 
 
-async def _start(reply: _Reply, seen: _Seen, send: Send) -> None:
-    """Send the head of an answer; without a length for a stream."""
-    headers = {
-        "content-type": reply.media,
-        **({} if reply.sent else {"content-length": str(len(reply.body))}),
-        "x-request-id": seen.request_id,
-        "cache-control": "no-store",
-        "x-content-type-options": "nosniff",
-        **reply.headers,
-    }
+async def _start(reply: _Reply, seen: _Seen, send: Send, *, last: bool = False) -> None:
+    """Send the head of an answer; without a length for a stream. The `last` one ends its connection."""
+    length = () if reply.sent else ((b"content-length", b"%d" % len(reply.body)),)
     await send(
         {
             "type": "http.response.start",
             "status": reply.status,
-            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+            "headers": [
+                (b"content-type", reply.media.encode()),
+                *length,
+                (b"x-request-id", seen.request_id.encode()),
+                *_ALWAYS,
+                *((name.encode(), value.encode()) for name, value in reply.headers.items()),
+                *(_CLOSE if last else ()),
+            ],
         }
     )
 
 
-async def _send(reply: _Reply, seen: _Seen, send: Send, *, body: bool) -> None:
-    await _start(reply, seen, send)
+async def _send(reply: _Reply, seen: _Seen, send: Send, *, body: bool, last: bool) -> None:
+    await _start(reply, seen, send, last=last)
     await send({"type": "http.response.body", "body": reply.body if body else b""})
 
 
