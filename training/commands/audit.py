@@ -9,6 +9,7 @@ import click
 
 from forecast.cli.data_source import data_option
 from forecast.database_url import DataSource
+from training.commands.options import as_of_option, settings_option
 
 __all__ = ["command"]
 
@@ -21,19 +22,8 @@ Examples:
 
 @click.command("audit", epilog=_EPILOG)
 @data_option()
-@click.option(
-    "--as-of",
-    "as_of_text",
-    metavar="DATE",
-    help="Look only at what was recorded before this moment.  [default: after the newest event]",
-)
-@click.option(
-    "--settings",
-    "settings_path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="TOML file with the settings to change; [audit] holds the thresholds.",
-)
+@as_of_option("Look only at")
+@settings_option("change; [audit] holds the thresholds")
 @click.option(
     "--bundle",
     "folder",

@@ -11,6 +11,7 @@ import click
 from forecast.cli.data_source import data_option
 from forecast.database_url import DataSource
 from forecast.language import LOCALES
+from training.commands.options import no_track_option, settings_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,20 +44,14 @@ Examples:
     metavar="N",
     help="How many of the last complete quarters to test.  [default: of the settings, 8]",
 )
-@click.option(
-    "--settings",
-    "settings_path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="TOML file with the settings to change; training/settings.toml explains all of them.",
-)
+@settings_option("change; training/settings.toml explains all of them")
 @click.option(
     "--locale", type=click.Choice(LOCALES), default="en", show_default=True, help="Language of the page."
 )
 @click.option(
     "--jobs", type=click.IntRange(min=1), metavar="N", help="Processes.  [default: one for each core]"
 )
-@click.option("--no-track", is_flag=True, help="Do not record the figures with MLflow.")
+@no_track_option("Do not record the figures with MLflow.")
 def command(
     data: DataSource,
     out: Path,

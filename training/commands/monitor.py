@@ -9,6 +9,7 @@ import click
 
 from forecast.cli.data_source import data_option
 from forecast.database_url import DataSource
+from training.commands.options import as_of_option, json_option, settings_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,32 +40,15 @@ Examples:
     metavar="DIR",
     help="Trained bundle, or a pointer to one such as models/current.",
 )
-@click.option(
-    "--as-of",
-    "as_of_text",
-    metavar="DATE",
-    help="Use only what was recorded before this moment.  [default: after the newest event]",
-)
+@as_of_option("Use only")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     metavar="DIR|FILE",
     help="A page ending in .html; or a folder that gets the page, and facts and table of every run.",
 )
-@click.option(
-    "--json",
-    "json_file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Also write everything that was found as JSON.",
-)
-@click.option(
-    "--settings",
-    "settings_path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="TOML file with the settings to change; its section [monitor] holds the thresholds.",
-)
+@json_option("everything that was found")
+@settings_option("change; its section [monitor] holds the thresholds")
 @click.option(
     "--locale",
     type=click.Choice(["en", "it"]),

@@ -10,6 +10,7 @@ import click
 
 from forecast.cli.data_source import data_option
 from forecast.database_url import DataSource
+from training.commands.options import as_of_option, json_option, no_track_option, settings_option
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,12 +41,7 @@ Examples:
     help="Promote nothing: only finish what a killed command left, and follow the registry.",
 )
 @data_option(required=False)
-@click.option(
-    "--as-of",
-    "as_of_text",
-    metavar="DATE",
-    help="Compare on what was recorded before this moment.  [default: after the newest event]",
-)
+@as_of_option("Compare on")
 @click.option(
     "--models",
     "root",
@@ -53,22 +49,10 @@ Examples:
     metavar="DIR",
     help="Folder of bundles whose `current` is to change.  [default: the folder's parent, else models]",
 )
-@click.option(
-    "--settings",
-    "settings_path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="TOML file with the settings to change; [gate] holds the margins.",
-)
+@settings_option("change; [gate] holds the margins")
 @click.option("--force", metavar="REASON", help="Promote whatever the gate says; the reason is recorded.")
-@click.option("--no-track", is_flag=True, help="Leave MLflow alone: only the folder of bundles counts.")
-@click.option(
-    "--json",
-    "json_path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Also write what the gate found as JSON.",
-)
+@no_track_option("Leave MLflow alone: only the folder of bundles counts.")
+@json_option("what the gate found")
 def command(
     what: str | None,
     candidate: bool,
@@ -79,7 +63,7 @@ def command(
     settings_path: Path | None,
     force: str | None,
     no_track: bool,
-    json_path: Path | None,
+    json_file: Path | None,
 ) -> None:
     """Compare a bundle with the one that serves, on the same later period, and let it serve if it is better.
 
@@ -153,9 +137,9 @@ def command(
             if force is None:
                 raise
             reasons = (f"It was not compared: {error.message}",)
-    if outcome is not None and json_path is not None:
+    if outcome is not None and json_file is not None:
         found = {"candidate": new._asdict(), "champion": None if against is None else against._asdict()}
-        write_bytes(json_path, (json.dumps({**found, **outcome.to_json()}, indent=1) + "\n").encode())
+        write_bytes(json_file, (json.dumps({**found, **outcome.to_json()}, indent=1) + "\n").encode())
     gate = None if outcome is None else outcome.to_json()
     if outcome is not None and not outcome.passed and force is None:
         desk.refuse(new, against, reasons, outcome.to_json())

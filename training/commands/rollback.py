@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from training.commands.options import no_track_option, settings_option
+
 __all__ = ["command"]
 
 _EPILOG = """\b
@@ -27,14 +29,8 @@ Examples:
     help="Folder of bundles whose `current` is to change.",
 )
 @click.option("--reason", default="", metavar="TEXT", help="Why, for the log.")
-@click.option(
-    "--settings",
-    "settings_path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="TOML file with the settings to change; [tracking] says where MLflow is.",
-)
-@click.option("--no-track", is_flag=True, help="Leave MLflow alone: only the folder of bundles counts.")
+@settings_option("change; [tracking] says where MLflow is")
+@no_track_option("Leave MLflow alone: only the folder of bundles counts.")
 def command(root: Path, reason: str, settings_path: Path | None, no_track: bool) -> None:
     """Let the bundle serve again that served before the last promotion.
 

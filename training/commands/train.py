@@ -11,6 +11,7 @@ import click
 
 from forecast.cli.data_source import data_option
 from forecast.database_url import DataSource
+from training.commands.options import as_of_option, no_track_option, settings_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,12 +32,7 @@ Examples:
 
 @click.command("train", epilog=_EPILOG)
 @data_option()
-@click.option(
-    "--as-of",
-    "as_of_text",
-    metavar="DATE",
-    help="Learn only from what was recorded before this moment.  [default: after the newest event]",
-)
+@as_of_option("Learn only from")
 @click.option(
     "--bundle",
     "folder",
@@ -45,15 +41,9 @@ Examples:
     metavar="DIR",
     help="Folder to write the bundle to, e.g. models/NAME; an older bundle there is replaced.",
 )
-@click.option(
-    "--settings",
-    "settings_path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="TOML file with the settings to change; training/settings.toml explains all of them.",
-)
+@settings_option("change; training/settings.toml explains all of them")
 @click.option("--register", is_flag=True, help="Add the bundle to the MLflow registry as a new version.")
-@click.option("--no-track", is_flag=True, help="Do not record the run with MLflow.")
+@no_track_option("Do not record the run with MLflow.")
 def command(
     data: DataSource,
     as_of_text: str | None,

@@ -9,6 +9,7 @@ import click
 
 from forecast.cli.data_source import data_option
 from forecast.database_url import DataSource
+from training.commands.options import as_of_option, settings_option
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -44,19 +45,8 @@ _MINUTES = 10.0
 @click.option(
     "--trials", type=int, metavar="N", help="Stop at so many finished trials, earlier runs counted."
 )
-@click.option(
-    "--as-of",
-    "as_of_text",
-    metavar="DATE",
-    help="Use only what was recorded before this moment.  [default: after the newest event]",
-)
-@click.option(
-    "--settings",
-    "settings_path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="TOML file with the settings to start from.",
-)
+@as_of_option("Use only")
+@settings_option("start from")
 def command(
     data: DataSource,
     out: Path,
