@@ -30,6 +30,7 @@ from forecast.history.columns import (
     STAGE,
     number_or_nan,
 )
+from forecast.history.history import MOVED, PUSHED
 from forecast.periods import DAY_US
 
 __all__ = [
@@ -47,13 +48,20 @@ _NAMES: Final = tuple(spec.name for spec in BUILT_IN)
 _ROW: Final = {name: row for row, name in enumerate(_NAMES)}
 _BLOCK: Final = 65_536
 _WINDOWS_DAYS: Final = (7, 14, 30, 90, 180)
+_WINDOWS_US: Final = np.array(_WINDOWS_DAYS)[:, None] * DAY_US
 # How many average deals a track record is diluted with before it says much.
 PRIOR: Final = {"owner": 10.0, "account": 4.0, "source": 20.0}
 # Rates of activity and the customer's share in it are diluted with what an average deal does.
 _USUAL_DAYS: Final = 21.0  # one activity in so many days
 _USUAL_INBOUND: Final = (1.0, 3.0)  # one in three comes from the customer
 # Signs of life: a pushed date or a changed category is bookkeeping, not contact with the customer.
-_LIFE: Final = (STAGE, AMOUNT, *BANT, ACTIVITY)
+_LIFE: Final = np.array((STAGE, AMOUNT, *BANT, ACTIVITY))
+_ANSWERS: Final = slice(BANT[0], BANT[-1] + 1)
+# What was said first counts beside what is said now.
+_FIRST_SAID: Final = np.array((AMOUNT, EXPECTED_CLOSE))
+# Rows of the features that are running totals of a history, in its order.
+_MOVES: Final = slice(_ROW["moves_forward"], _ROW["times_reopened"] + 1)
+_PUSHES: Final = slice(_ROW["times_pushed"], _ROW["days_pushed"] + 1)
 
 
 @dataclass(frozen=True)
@@ -111,6 +119,14 @@ class FeatureMatrix:
             values[at] = self.numbers(names[at])
         return values
 
+    def cells(self, names: tuple[str, ...], which: Ints) -> Floats:
+        """(n, k) for each row the values of k features of its own, by their places (n, k) among `names`."""
+        rows, strangers = _places_of(self.names, names)
+        found: Floats = self.values[rows[which], np.arange(len(which))[:, None]]
+        if strangers:
+            found[(rows < 0)[which]] = np.nan
+        return found
+
     def to_frame(self) -> pd.DataFrame:
         """A readable table: one row per landmark, categories as text."""
         columns = {}
@@ -127,6 +143,14 @@ class FeatureMatrix:
 def _places(names: tuple[str, ...]) -> dict[str, int]:
     """Row of each feature."""
     return {name: row for row, name in enumerate(names)}
+
+
+@lru_cache(maxsize=64)
+def _places_of(names: tuple[str, ...], asked: tuple[str, ...]) -> tuple[Ints, bool]:
+    """Row of each asked feature, -1 for one that is not there, and whether there is such a one."""
+    row = _places(names)
+    rows = np.array([row.get(name, -1) for name in asked], dtype=np.int64)
+    return rows, bool((rows < 0).any())
 
 
 @lru_cache(maxsize=64)
@@ -186,74 +210,69 @@ def _fill(history: History, deal: Ints, at_us: Ints, records: TrackRecords, out:
     fields = len(history.fields)
     custom = len(columns.custom)
     asked_field, asked_moment = _questions(custom)
-    moments = np.concatenate((at_us[None, :], at_us - np.array(_WINDOWS_DAYS)[:, None] * DAY_US))
+    moments = np.concatenate((at_us[None, :], at_us - _WINDOWS_US))
     rank = history.clock.rank(moments)
     group = deal * fields + asked_field[:, None]
     end = history.index.end(group, rank[asked_moment])
     now = fields  # the first `fields` questions are about the present
     start = history.index.starts[group[:now]]
-    known = end[:now] > start
+    number = end[:now] - start
+    changes = np.maximum(number - 1, 0)
+    known = number > 0
     last = end[:now] - 1
     value = np.where(known, history.value[last], np.nan)
     since_us = np.where(known, history.at_us[last], np.int64(0))
+    ago_days = (at_us - since_us) / DAY_US
+    said_days = np.where(known, ago_days, np.nan)
+    at_days = at_us / DAY_US
+    created_us = columns.created_at_us[deal]
+    opening, promised = np.where(
+        known[_FIRST_SAID], history.value[start[_FIRST_SAID] * known[_FIRST_SAID]], np.nan
+    )
 
     first, final = start[STAGE], end[STAGE]
-    moves = history.moves
     out[_ROW["stage"]] = value[STAGE]
-    out[_ROW["days_in_stage"]] = (at_us - since_us[STAGE]) / DAY_US
-    created_us = columns.created_at_us[deal]
+    out[_ROW["days_in_stage"]] = ago_days[STAGE]
     age_days = np.maximum(at_us - created_us, 0) / DAY_US
     out[_ROW["age_days"]] = age_days
     out[_ROW["days_to_stage"]] = np.maximum(since_us[STAGE] - created_us, 0) / DAY_US
-    out[_ROW["moves_forward"]] = moves["forward"][final] - moves["forward"][first]
-    out[_ROW["moves_back"]] = moves["back"][final] - moves["back"][first]
-    out[_ROW["stages_skipped"]] = moves["skipped"][final] - moves["skipped"][first]
-    out[_ROW["times_reopened"]] = moves["reopened"][final] - moves["reopened"][first]
+    out[_MOVES] = history.moves[MOVED, final] - history.moves[MOVED, first]
 
-    raw, opening = (
-        value[AMOUNT],
-        np.where(known[AMOUNT], history.value[start[AMOUNT] * known[AMOUNT]], np.nan),
-    )
+    raw = value[AMOUNT]
     out[_ROW["amount"]] = np.maximum(raw * history.money.rate(columns.currency[deal], at_us), 0.0)
     # log of last over first: +0.1 is ten percent up; undefined (unknown) for amounts of zero or below.
     usable = (raw > 0) & (opening > 0)
     ratio = np.where(usable, raw, 1.0) / np.where(usable, opening, 1.0)
     out[_ROW["amount_change"]] = np.where(usable, np.log(ratio), np.nan)
-    out[_ROW["amount_changes"]] = np.maximum(end[AMOUNT] - start[AMOUNT] - 1, 0)
+    out[_ROW["amount_changes"]] = changes[AMOUNT]
 
-    to_close = value[EXPECTED_CLOSE] - at_us / DAY_US
+    to_close = value[EXPECTED_CLOSE] - at_days
     out[_ROW["days_to_close"]] = to_close
     # The seller's date is a whole day: it has passed once that day is over.
     out[_ROW["overdue"]] = np.where(np.isnan(to_close), np.nan, to_close <= -1.0)
     first, final = start[EXPECTED_CLOSE], end[EXPECTED_CLOSE]
-    dated = known[EXPECTED_CLOSE]
-    promised = np.where(dated, history.value[first * dated], np.nan)
     out[_ROW["first_estimate_days"]] = promised - created_us / DAY_US
-    out[_ROW["days_to_first_date"]] = promised - at_us / DAY_US
-    out[_ROW["days_since_date_change"]] = np.where(dated, (at_us - since_us[EXPECTED_CLOSE]) / DAY_US, np.nan)
-    out[_ROW["times_pushed"]] = moves["pushed"][final] - moves["pushed"][first]
-    out[_ROW["days_pushed"]] = moves["pushed_days"][final] - moves["pushed_days"][first]
+    out[_ROW["days_to_first_date"]] = promised - at_days
+    out[_ROW["days_since_date_change"]] = said_days[EXPECTED_CLOSE]
+    out[_PUSHES] = history.moves[PUSHED, final] - history.moves[PUSHED, first]
     out[_ROW["category"]] = value[CATEGORY]
-    out[_ROW["category_changes"]] = np.maximum(end[CATEGORY] - start[CATEGORY] - 1, 0)
+    out[_ROW["category_changes"]] = changes[CATEGORY]
 
-    bant = value[BANT[0] : BANT[-1] + 1]
+    bant = value[_ANSWERS]
     out[_ROW["budget"] : _ROW["timeline"] + 1] = bant
     out[_ROW["bant_answered"]], out[_ROW["bant_balance"]] = bant_totals(bant)
-    newest_bant = since_us[BANT[0] : BANT[-1] + 1].max(axis=0)
-    out[_ROW["days_since_bant"]] = np.where(newest_bant > 0, (at_us - newest_bant) / DAY_US, np.nan)
+    out[_ROW["days_since_bant"]] = np.fmin.reduce(said_days[_ANSWERS])
 
     windows = end[now : now + len(_WINDOWS_DAYS)]
     out[_ROW["activities_7d"] : _ROW["activities_180d"] + 1] = end[ACTIVITY] - windows
-    total, inbound = end[ACTIVITY] - start[ACTIVITY], end[ACTIVITY_IN] - start[ACTIVITY_IN]
+    total, inbound = number[ACTIVITY], number[ACTIVITY_IN]
     out[_ROW["activities_total"]] = total
     out[_ROW["activities_per_week"]] = (total + 1.0) / (age_days + _USUAL_DAYS) * 7.0
     out[_ROW["inbound_share"]] = (inbound + _USUAL_INBOUND[0]) / (total + _USUAL_INBOUND[1])
-    heard = known[ACTIVITY_IN]
-    out[_ROW["days_since_inbound"]] = np.where(heard, (at_us - since_us[ACTIVITY_IN]) / DAY_US, np.nan)
+    out[_ROW["days_since_inbound"]] = said_days[ACTIVITY_IN]
     out[_ROW["inbound_30d"]] = end[ACTIVITY_IN] - end[now + len(_WINDOWS_DAYS)]
     out[_ROW["meetings_90d"]] = end[MEETING] - end[now + len(_WINDOWS_DAYS) + 1]
-    alive_us = since_us[list(_LIFE)].max(axis=0)
-    out[_ROW["silence_days"]] = (at_us - alive_us) / DAY_US
+    out[_ROW["silence_days"]] = ago_days[_LIFE].min(axis=0)
 
     owner = np.where(known[OWNER], value[OWNER], columns.owner[deal])
     owner = np.where(np.isnan(owner), -1, owner).astype(np.int64)
@@ -271,7 +290,7 @@ def _fill(history: History, deal: Ints, at_us: Ints, records: TrackRecords, out:
         # only tell the date, which does not belong here.
         if kind == "account":
             out[_ROW["account_closed"]] = closed
-    out[_ROW["owner_changes"]] = np.maximum(end[OWNER] - start[OWNER] - 1, 0)
+    out[_ROW["owner_changes"]] = changes[OWNER]
     out[_ROW["motion"]] = _code(columns.motion[deal])
     out[_ROW["source"]] = _code(columns.source[deal])
     if custom:

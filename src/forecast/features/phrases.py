@@ -15,11 +15,10 @@ and `unknown` for each. Elapsed days are whole days that have passed; days to a 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from functools import lru_cache
 from typing import Any, Final, Literal
 
-from forecast.arrays import Ints
 from forecast.features.builder import FeatureMatrix, category_texts
 from forecast.features.registry import FeatureSpec, is_built_in, label, spec_of
 from forecast.history import FIELDS, History
@@ -63,27 +62,72 @@ def load_phrases(locale: str) -> dict[str, str]:
 
 def form_of(spec: FeatureSpec) -> Form:
     """How the values of a feature are put into words."""
-    if not is_built_in(spec.name):
+    return _form(spec.name, spec.kind, spec.unit)
+
+
+@lru_cache(maxsize=256)
+def _form(name: str, kind: str, unit: str) -> Form:
+    if not is_built_in(name):
         return "custom"
-    if spec.kind == "category":
+    if kind == "category":
         return "category"
-    if spec.kind == "flag":
+    if kind == "flag":
         return "flag"
-    if spec.kind == "share":
-        return "answer" if spec.name in ANSWERS else "rate"
-    if spec.kind == "number" and spec.unit == "share":
+    if kind == "share":
+        return "answer" if name in ANSWERS else "rate"
+    if kind == "number" and unit == "share":
         return "edge"
-    if spec.kind == "number":
-        return "change" if spec.name == "amount_change" else "number"
-    if spec.unit == "amount":
+    if kind == "number":
+        return "change" if name == "amount_change" else "number"
+    if unit == "amount":
         return "amount"
-    return "until" if spec.kind == "signed" else "count"
+    return "until" if kind == "signed" else "count"
 
 
 @lru_cache(maxsize=16)
 def _texts_of(locale: str, currency: str) -> Texts:
     formats = formats_of(locale, currency)
     return Texts(load_phrases(locale), formats)
+
+
+@lru_cache(maxsize=4_096)
+def _whole(locale: str, currency: str, name: str, form: Form, n: int, beside: int | str | None) -> str:
+    """The phrase of a value that reads as a whole number: these are few, and asked for again and again.
+
+    n : days, or percentage points of an edge
+    beside : label of a stage, or whole days; None if unknown or if nothing stands beside
+    """
+    say = _texts_of(locale, currency)
+    if form == "count":
+        if name not in _BESIDE:
+            told = ""
+        elif isinstance(beside, str):
+            told = beside
+        elif _BESIDE[name] == "stage":
+            told = say("beside.stage")
+        else:
+            told = UNKNOWN if beside is None else say("beside.days", n=beside)
+        return say(name, n=n, beside=told) if n > 0 else say(f"{name}.zero", beside=told)
+    if form == "until":
+        if n == 0:
+            return say(f"{name}.today")
+        return say(f"{name}.ahead" if n > 0 else f"{name}.passed", n=abs(n))
+    if n == 0:
+        return say(f"{name}.same")
+    return say(f"{name}.above" if n > 0 else f"{name}.below", n=abs(n))
+
+
+def _points(share: float) -> int:
+    return round(100 * share)
+
+
+# Forms whose values read as whole numbers: days that have passed, days to a date, which begins at midnight, and
+# percentage points.
+_WHOLE: Final[dict[Form, Callable[[float], int]]] = {
+    "count": math.floor,
+    "until": math.ceil,
+    "edge": _points,
+}
 
 
 class Phrasebook:
@@ -94,7 +138,7 @@ class Phrasebook:
     """
 
     def __init__(self, locale: str = "en", currency: str = "EUR") -> None:
-        self.locale = locale
+        self.locale, self._currency = locale, currency
         self._say = _texts_of(locale, currency)
         self._history: History | None = None  # whose codes the kept phrases speak of
         self._kept: dict[tuple[str, Hashable], str] = {}
@@ -114,12 +158,11 @@ class Phrasebook:
             return self._unknown(spec)
         return self._number(spec, value, beside)
 
-    def phrases(self, features: FeatureMatrix, name: str, rows: Ints) -> list[str]:
-        """(len(rows),) phrases of one feature for some rows of a matrix.
+    def phrases(self, features: FeatureMatrix, name: str, rows: list[int], values: list[float]) -> list[str]:
+        """(len(rows),) phrases of one feature for some rows of a matrix, where it has these values.
 
         Phrases are made once for each value that reads differently, not once for each row.
         """
-        values = features[name][rows].tolist()
         beside_name = _BESIDE.get(name)
         if beside_name is None:
             besides: list[Any] = [None] * len(values)
@@ -172,18 +215,12 @@ class Phrasebook:
         return self._say(f"{spec.name}.known", value=shown)
 
     def _number(self, spec: FeatureSpec, value: float, beside: float | str | None) -> str:
-        name, formats = spec.name, self._say.formats
-        match form_of(spec):
-            case "count":
-                n = math.floor(value)
-                if n <= 0:
-                    return self._say(f"{name}.zero", beside=self._beside(name, beside))
-                return self._say(name, n=n, beside=self._beside(name, beside))
-            case "until":
-                n = math.ceil(value)  # whole days to a date, which begins at midnight
-                if n == 0:
-                    return self._say(f"{name}.today")
-                return self._say(f"{name}.ahead" if n > 0 else f"{name}.passed", n=abs(n))
+        name, formats, form = spec.name, self._say.formats, form_of(spec)
+        if form in _WHOLE:
+            if isinstance(beside, float):
+                beside = math.floor(beside) if math.isfinite(beside) else None
+            return _whole(self.locale, self._currency, name, form, _WHOLE[form](value), beside)
+        match form:
             case "amount":
                 band = "known" if value > 0 else "zero"
                 return self._say(f"{name}.{band}", value=formats.compact(value))
@@ -198,24 +235,8 @@ class Phrasebook:
             case "answer":
                 band = "absent" if value <= 0 else "confirmed" if value >= 1 else "partly"
                 return self._say(f"{name}.{band}")
-            case "edge":
-                points = round(100 * value)
-                if points == 0:
-                    return self._say(f"{name}.same")
-                return self._say(f"{name}.above" if points > 0 else f"{name}.below", n=abs(points))
             case "rate":
                 return self._say(f"{name}.known", value=formats.percent(value))
             case _:
                 shown = formats.integer(value) if float(value).is_integer() else formats.decimal(value)
                 return self._text(spec, shown)
-
-    def _beside(self, name: str, beside: float | str | None) -> str:
-        if name not in _BESIDE:
-            return ""
-        if isinstance(beside, str):
-            return beside
-        if _BESIDE[name] == "stage":
-            return self._say("beside.stage")
-        if beside is None or not math.isfinite(beside):
-            return UNKNOWN
-        return self._say("beside.days", n=math.floor(beside))

@@ -178,7 +178,7 @@ def columns_from_request(deals: list[dict[str, Any]], stages: StageMap, money: M
     for key, name in _KEYS.items():
         texts = [str(deal[name]) if deal.get(name) else None for deal in deals]
         vocabularies[name] = Vocabulary(tuple(sorted({text for text in texts if text is not None})))
-        facts[key] = vocabularies[name].codes(np.array(texts, dtype=object))
+        facts[key] = vocabularies[name].codes(texts)
     return Columns(
         stages=stages,
         money=money,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,10 +81,10 @@ class Vocabulary:
         """(len(texts) + 1,) the texts read as numbers, NaN for those that are none; the last serves code -1."""
         return np.array([*map(number_or_nan, self.texts), np.nan])
 
-    def codes(self, texts: NDArray[np.object_]) -> Ints:
+    def codes(self, texts: NDArray[np.object_] | list[str | None]) -> Ints:
         """Codes of many texts; blank and unknown ones are -1."""
-        places = self.places
-        return np.fromiter((places.get(text, -1) for text in texts), np.int64, len(texts))
+        place: Callable[[Any, int], int] = self.places.get
+        return np.array([place(text, -1) for text in texts], dtype=np.int64)
 
     def take(self, codes: Ints) -> NDArray[np.object_]:
         """Texts of many codes; None for -1."""

@@ -29,9 +29,11 @@ from forecast.history.stages import OPEN, WON, StageMap
 from forecast.periods import DAY_US
 from forecast.tables import Money, Tables
 
-__all__ = ["Closings", "History"]
+__all__ = ["MOVED", "PUSHED", "Closings", "History"]
 
-_MOVES: Final = ("forward", "back", "skipped", "reopened", "pushed", "pushed_days")
+# Rows of `History.moves`: moves forward, back, stages skipped, re-openings; pushes of the date, and their days.
+MOVED: Final = slice(0, 4)
+PUSHED: Final = slice(4, 6)
 # "Never" as a time: later than every moment anybody can ask about.
 NEVER_US: Final = np.iinfo(np.int64).max // 4
 
@@ -57,7 +59,7 @@ class History:
     before it, so a difference of two of them is as blind to the future as the entries themselves.
 
     at_us, value : (N,) when recorded and what; codes for categories, days since 1970 for dates
-    moves : dict of (N + 1,) running totals: forward, back, skipped, reopened, pushed, pushed_days
+    moves : (6, N + 1) running totals, rows `MOVED` and `PUSHED`
     """
 
     columns: Columns
@@ -65,7 +67,7 @@ class History:
     index: AsOfIndex
     at_us: Ints
     value: Floats
-    moves: dict[str, Floats]
+    moves: Floats
 
     @classmethod
     def from_tables(cls, tables: Tables, money: Money | None = None) -> History:
@@ -91,19 +93,18 @@ class History:
         # At equal times the value decides (a later stage comes after an earlier one): file order never does.
         order = np.lexsort((columns.entry_value, columns.entry_at_us, group))
         group, at_us, value = group[order], columns.entry_at_us[order], columns.entry_value[order]
-        if len(group):
-            field = group % fields
-            same = np.empty(len(group), dtype=bool)
-            same[0] = False
-            same[1:] = (group[1:] == group[:-1]) & (
-                (value[1:] == value[:-1]) | (np.isnan(value[1:]) & np.isnan(value[:-1]))
-            )
-            same &= (field < ACTIVITIES[0]) | (field > ACTIVITIES[-1])
-            if same.any():
-                group, at_us, value = group[~same], at_us[~same], value[~same]
+        follows = np.zeros(len(group), dtype=bool)  # another entry of the same field of the same deal
+        np.equal(group[1:], group[:-1], out=follows[1:])
+        field = columns.entry_field[order]
+        same = follows.copy()
+        same[1:] &= (value[1:] == value[:-1]) | (np.isnan(value[1:]) & np.isnan(value[:-1]))
+        same &= (field < ACTIVITIES[0]) | (field > ACTIVITIES[-1])
+        if same.any():
+            group, field, follows = group[~same], field[~same], follows[~same]
+            at_us, value = at_us[~same], value[~same]
         clock = Clock.of(at_us)
         index = AsOfIndex.of(group, at_us, len(columns.deal_ids) * fields, clock)
-        moves = _running_moves(group, fields, value, columns.stages)
+        moves = _running_moves(field, follows, value, columns.stages)
         return cls(columns, clock, index, at_us, value, moves)
 
     # -- who is there ---------------------------------------------------------------------------------
@@ -259,28 +260,18 @@ class History:
         )
 
 
-def _running_moves(group: Ints, fields: int, value: Floats, stages: StageMap) -> dict[str, Floats]:
-    """Running totals over all entries (shape (N + 1,)) of what each entry did to its deal."""
-    size = len(group)
-    follows = np.zeros(size, dtype=bool)
-    follows[1:] = group[1:] == group[:-1]
-    field = group % fields if size else group
-    before = np.concatenate(([np.nan], value[:-1])) if size else value
+def _running_moves(field: Ints, follows: NDArray[np.bool_], value: Floats, stages: StageMap) -> Floats:
+    """(6, N + 1) running totals over all entries of what each entry did to its deal.
 
+    follows : (N,) whether an entry changes the one before it
+    """
+    totals = np.zeros((6, len(field) + 1))
     moved = np.flatnonzero(follows & (field == STAGE))
-    new, old = value[moved].astype(np.int64), before[moved].astype(np.int64)
-    inside = (stages.kind[new] == OPEN) & (stages.kind[old] == OPEN)
-    steps = np.where(inside, stages.step[new] - stages.step[old], 0)
+    new, old = value[moved].astype(np.int64), value[moved - 1].astype(np.int64)
+    opens, opened = stages.kind[new] == OPEN, stages.kind[old] == OPEN
+    steps = np.where(opens & opened, stages.step[new] - stages.step[old], 0)
+    totals[MOVED, moved + 1] = steps > 0, steps < 0, np.maximum(steps - 1, 0), opens & ~opened
     pushes = np.flatnonzero(follows & (field == EXPECTED_CLOSE))
-    later_days = np.fmax(value[pushes] - before[pushes], 0.0)
-
-    totals = np.zeros((len(_MOVES), size + 1))
-    moved, pushes = moved + 1, pushes + 1
-    totals[0, moved] = steps > 0
-    totals[1, moved] = steps < 0
-    totals[2, moved] = np.maximum(steps - 1, 0)
-    totals[3, moved] = (stages.kind[new] == OPEN) & (stages.kind[old] != OPEN)
-    totals[4, pushes] = later_days > 0
-    totals[5, pushes] = later_days
-    np.cumsum(totals, axis=1, out=totals)
-    return dict(zip(_MOVES, totals, strict=True))
+    later_days = np.fmax(value[pushes] - value[pushes - 1], 0.0)
+    totals[PUSHED, pushes + 1] = later_days > 0, later_days
+    return np.cumsum(totals, axis=1, out=totals)

@@ -26,6 +26,7 @@ __all__ = ["Chances", "Explainer"]
 _POINTS, _POINT_WEIGHTS = np.polynomial.legendre.leggauss(5)
 _NODES: Final = 0.5 * (_POINTS + 1.0)
 _NODE_WEIGHTS: Final = 0.5 * _POINT_WEIGHTS
+_quote: Final = json.JSONEncoder().encode
 
 
 class Chances(NamedTuple):
@@ -89,8 +90,10 @@ class Explainer:
         """
         reference = self._outcome.reference
         along = reference + _NODES[:, None, None, None] * (coefficients - reference)
-        paces = _NODES[:, None, None, None] * log_pace
-        hazards = self._on_bins(along.reshape(-1, *reference.shape)) + paces.reshape(-1, *log_pace.shape[1:])
+        hazards = self._on_bins(along.reshape(-1, *reference.shape))
+        if self._clock_group is not None:
+            paces = _NODES[:, None, None, None] * log_pace
+            hazards = hazards + paces.reshape(-1, *log_pace.shape[1:])
         parts = contributions, log_pace
         ever = self._shared(hazards, None, parts, chances.won - self.reference_won)
         if self._period_cells is None or chances.in_period is None:
@@ -141,14 +144,15 @@ class Explainer:
         ever, period = self.effects(coefficients, contributions, log_pace, chances)
         most = min(most, ever.shape[1])
         order = np.argsort(-np.abs(ever), axis=1, kind="stable")[:, :most]
-        effect = np.take_along_axis(ever, order, axis=1)
+        row = np.arange(len(order))[:, None]
+        effect = ever[row, order]
         pattern, parts = "%s%s%s", [self._what(order), _written(effect, 6), self._said(features, order)]
         if chances.amount_if_won is not None:
             pattern += ', "bookings_effect": %s'
             parts.append(_written(effect * chances.amount_if_won[:, None], 2))
         if period is not None:
             pattern += ', "period_effect": %s'
-            parts.append(_written(np.take_along_axis(period, order, axis=1), 6))
+            parts.append(_written(period[row, order], 6))
         pattern += "}"
         reasons = [pattern % cell for cell in zip(*parts, strict=True)]
         return [f"[{', '.join(reasons[at : at + most])}]" for at in range(0, len(reasons), most)]
@@ -164,16 +168,18 @@ class Explainer:
         One deal has five reasons among forty features: only those that appear are looked at, one feature at a
         time for all deals that have it.
         """
+        width = order.shape[1]
+        cells = features.cells(self._outcome.groups, order).ravel().tolist()
         said = [""] * order.size
         places: defaultdict[int, list[int]] = defaultdict(list)
         for place, g in enumerate(order.ravel().tolist()):
             places[g].append(place)
         for g, here in places.items():
-            name, rows = self._outcome.groups[g], np.array(here) // order.shape[1]
-            values = _values(features, name, rows)
-            phrases = self._book.phrases(features, name, rows)
-            quoted = {phrase: json.dumps(phrase) for phrase in set(phrases)}
-            for place, value, phrase in zip(here, values, phrases, strict=True):
+            name = self._outcome.groups[g]
+            values = [cells[place] for place in here]
+            phrases = self._book.phrases(features, name, [place // width for place in here], values)
+            quoted = {phrase: _quote(phrase) for phrase in set(phrases)}
+            for place, value, phrase in zip(here, _values(features, name, values), phrases, strict=True):
                 said[place] = f', "value": {value}, "text": {quoted[phrase]}'
         return said
 
@@ -186,9 +192,9 @@ def _heads(names: tuple[str, ...], locale: str) -> list[str]:
     ]
 
 
-def _values(features: FeatureMatrix, name: str, rows: Ints) -> list[str]:
+def _values(features: FeatureMatrix, name: str, values: list[float]) -> list[str]:
     """Values of a feature as JSON: a text, a number with sensible digits, or null."""
-    kind, values = spec_of(name).kind, features[name][rows].tolist()
+    kind = spec_of(name).kind
     if kind == "category":
         texts = features.texts(name)
         told = {

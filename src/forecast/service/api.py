@@ -40,6 +40,8 @@ from forecast.service.turns import Turns
 from forecast.service.values import moment_us
 
 if TYPE_CHECKING:
+    from hashlib import _Hash
+
     from forecast.ledger import Repeat, Served
 
 __all__ = ["PROBES", "ROUTES", "Answers", "Api", "Book", "Limits", "Stored"]
@@ -334,8 +336,8 @@ class Api:
             answer = await self._read(lambda: stored.forecast(asked, access))
         else:
             answer = await self._read(lambda: stored.deal(deal_id, asked, access))
-        reply = _Reply(200, answer, as_of_us=_as_of_us(answer))
-        self._note(seen, reply, hashlib.sha256(query), hashlib.sha256(answer), None)
+        reply = _Reply(200, answer)
+        self._note(seen, reply, query, answer, None)
         return reply
 
     async def _post(
@@ -365,7 +367,7 @@ class Api:
         else:
             reply = await self._once(name, place, body, answers, access, now_us)
         self._rate.charge(access, max(1, reply.deals))
-        self._note(seen, reply, hashlib.sha256(body), hashlib.sha256(reply.body), answers.bundle_id)
+        self._note(seen, reply, body, reply.body, answers.bundle_id)
         return reply
 
     async def _compute(
@@ -380,7 +382,7 @@ class Api:
         elif place.path == "/v1/leads/score":
             compute = answers.score_leads
         answer, deals = await self._turns.run(lambda taken: compute(taken, now_us), body)
-        return _Reply(200, answer, deals=deals, as_of_us=_as_of_us(answer))
+        return _Reply(200, answer, deals=deals)
 
     async def _once(
         self, name: str, place: Place, body: bytes, answers: Answers, access: Access, now_us: int
@@ -463,7 +465,9 @@ class Api:
         self._note(seen, reply, stream.taken, stream.given, answers.bundle_id)
         return reply
 
-    def _note(self, seen: _Seen, reply: _Reply, asked: Any, answered: Any, bundle: str | None) -> None:
+    def _note(
+        self, seen: _Seen, reply: _Reply, asked: bytes | _Hash, answered: bytes | _Hash, bundle: str | None
+    ) -> None:
         """Tell the ledger what went out: hashes of both bodies, nothing of what stood in them."""
         if self._book is None:
             return
@@ -477,10 +481,10 @@ class Api:
                 request_id=seen.request_id,
                 status=reply.status,
                 rows=reply.deals,
-                asked_sha256=asked.hexdigest(),
-                answered_sha256=answered.hexdigest(),
+                asked_sha256=_digest(asked),
+                answered_sha256=_digest(answered),
                 bundle=bundle,
-                as_of_us=reply.as_of_us,
+                as_of_us=_as_of_us(answered) if isinstance(answered, bytes) else reply.as_of_us,
             )
         )
 
@@ -520,6 +524,11 @@ class Api:
         if self._answers is None:
             raise Refusal(503, "not_ready", "the service is starting", headers={"retry-after": "5"})
         return self._answers
+
+
+def _digest(body: bytes | _Hash) -> str:
+    """The hash of a body, or that of a stream which was taken as its parts went by."""
+    return (hashlib.sha256(body) if isinstance(body, bytes) else body).hexdigest()
 
 
 def _as_of_us(answer: bytes) -> int | None:

@@ -81,8 +81,10 @@ def request_line(
     }
     if code:
         fields["code"] = code
-    log.info(
-        "%s %s %d %.1fms bytes=%d deals=%d key=%s request=%s%s%s",
+    if not log.isEnabledFor(logging.INFO):
+        return
+    pattern = "%s %s %d %.1fms bytes=%d deals=%d key=%s request=%s%s%s"
+    values = (
         method,
         route,
         status,
@@ -93,8 +95,10 @@ def request_line(
         request_id,
         f" bundle={bundle}" if bundle else "",
         f" code={code}" if code else "",
-        extra={"fields": fields},
     )
+    # `log.info` would look through the stack for the line that called it, which no line of ours tells.
+    more = {"fields": fields}
+    log.handle(log.makeRecord(log.name, logging.INFO, "", 0, pattern, values, None, extra=more))
 
 
 class _TextLines(logging.Formatter):
