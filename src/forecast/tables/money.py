@@ -83,7 +83,10 @@ class Money:
         """
         code, moment = np.asarray(codes, np.int64), np.asarray(at_us, np.int64)
         if not code.any():
-            return np.ones(np.broadcast_shapes(code.shape, moment.shape))
+            alike = (
+                code.shape == moment.shape
+            )  # asking numpy for their common shape takes longer than the rest
+            return np.ones(code.shape if alike else np.broadcast_shapes(code.shape, moment.shape))
         code, moment = np.broadcast_arrays(code, moment)
         rate = np.where(code == 0, 1.0, np.nan)
         for index in range(1, len(self.currencies)):
