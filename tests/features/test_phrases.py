@@ -165,7 +165,7 @@ def test_rows_of_a_matrix_read_as_their_values_do(
     features = sample_models.features(sample_history, deal, np.full(len(deal), at_us))
     frame, rows = features.to_frame(), np.arange(len(deal))[::3]
     for name in features.names:
-        found = IT.phrases(features, name, rows)
+        found = IT.phrases(features, name, rows.tolist(), features[name][rows].tolist())
         for row, text in zip(rows.tolist(), found, strict=True):
             value, beside = frame[name].iloc[row], None
             stage = sample_history.stages.label[int(features["stage"][row])]
