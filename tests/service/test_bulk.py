@@ -445,6 +445,37 @@ def test_a_sender_that_stops_is_given_up(engine: Engine, deal: Any) -> None:
     assert (response.status_code, response.json()["error"]["code"]) == (408, "body_timeout")
 
 
+def test_a_sender_who_dribbles_does_not_hold_a_place_for_ever(engine: Engine, deal: Any) -> None:
+    """Each row comes in time, but all of them together too slowly."""
+    api = Api(limits=Limits(body_seconds=0.5), clock=lambda: NOW_US / 1e6, hosts=Hosts())
+    api.open(engine, Keys.of([KEY], "test"))
+
+    async def body() -> Any:
+        for number in range(100):
+            yield lines(deal(f"D-{number}"))
+            await asyncio.sleep(0.25)
+
+    response = ask(api, "POST", "/v1/score/bulk", content=body(), headers={"content-type": NDJSON})
+    rows = [json.loads(line) for line in response.content.splitlines()]
+    assert rows[-1]["error"]["code"] == "body_timeout"
+    assert 2 <= len(rows) < 20
+    assert all("score" in row for row in rows[:-1])
+
+
+def test_a_sender_with_pauses_is_waited_for(engine: Engine, deal: Any) -> None:
+    """As a CRM that is read page by page: many rows, then a while nothing."""
+    api = Api(limits=Limits(body_seconds=0.5), clock=lambda: NOW_US / 1e6, hosts=Hosts())
+    api.open(engine, Keys.of([KEY], "test"))
+
+    async def body() -> Any:
+        for page in range(4):
+            yield lines(*(deal(f"D-{page}-{number}") for number in range(10)))
+            await asyncio.sleep(0.4)
+
+    response = ask(api, "POST", "/v1/score/bulk", content=body(), headers={"content-type": NDJSON})
+    assert json.loads(response.content.splitlines()[-1])["end"]["rows"] == 40
+
+
 def test_only_so_many_streams_at_once(engine: Engine) -> None:
     api = opened(engine)
 

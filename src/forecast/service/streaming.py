@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, MutableMapping
+import time
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -24,6 +26,9 @@ Receive = Callable[[], Awaitable[Message]]
 
 # Rows that are there wait this long for more to come before they are computed.
 _LINGER_S: Final = 0.5
+# A stream holds one of few places. Whoever sends, and takes, less than ten rows a second in all may be waited
+# for no longer than a caller who sends nothing.
+_WAIT_A_ROW_S: Final = 0.1
 
 
 class Parts(Protocol):
@@ -61,7 +66,8 @@ class Stream:
     """One stream on its way.
 
     start : sends the head of the answer; send : sends bytes of its body
-    idle_s : how long a row may take to arrive, and an answer to be taken
+    idle_s : how long a row may take to arrive, and an answer to be taken; and how long the caller may be waited
+        for in all, beside a tenth of a second for each row
     """
 
     parts: Parts
@@ -76,6 +82,7 @@ class Stream:
     started: bool = False
     taken: Any = field(default_factory=hashlib.sha256)
     given: Any = field(default_factory=hashlib.sha256)
+    _waited_s: float = 0.0
     _ended: bool = False
     _broken: Refusal | None = None
     _next: asyncio.Future[Message] | None = None
@@ -151,16 +158,34 @@ class Stream:
             self.started = True
         self.given.update(data)
         try:
-            async with asyncio.timeout(self.idle_s):
-                await self.send(data)
+            with self._waiting():
+                async with asyncio.timeout(self.idle_s):
+                    await self.send(data)
         except TimeoutError:
             raise _GoneError from None
+
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        """What is done here is up to the caller: count how long it takes."""
+        start_s = time.monotonic()
+        try:
+            yield
+        finally:
+            self._waited_s += time.monotonic() - start_s
 
     async def _message(self, seconds: float) -> Message | None:
         """The next message of the server, None if none comes in time; the wait for it goes on."""
         if self._next is None:
             self._next = asyncio.ensure_future(self.receive())
-        await asyncio.wait({self._next}, timeout=max(0.0, seconds))
+        with self._waiting():
+            await asyncio.wait({self._next}, timeout=max(0.0, seconds))
+        if self._waited_s > self.idle_s + _WAIT_A_ROW_S * self.parts.rows:
+            raise Refusal(
+                408,
+                "body_timeout",
+                f"rows came, or were taken, at less than {1 / _WAIT_A_ROW_S:.0f} a second",
+                headers={"connection": "close"},
+            )
         if not self._next.done():
             return None
         message, self._next = self._next.result(), None

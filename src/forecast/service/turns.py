@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import anyio.to_thread
@@ -33,7 +33,6 @@ class _Lane:
     bound: int
     retry_after_s: int
     waiting: int = 0
-    gate: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @contextmanager
     def place(self) -> Iterator[None]:
@@ -65,6 +64,7 @@ class Turns:
         self._small = _Lane(small, retry_after_s=1)
         self._large = _Lane(large, retry_after_s=3)
         self._streams = _Lane(streams, retry_after_s=10)
+        self._large_turn = asyncio.Lock()
         self._patience_s = patience_s
         self._thread = CapacityLimiter(1)
 
@@ -87,7 +87,7 @@ class Turns:
         with self._large.place():
             try:
                 async with asyncio.timeout(self._patience_s):
-                    await self._large.gate.acquire()
+                    await self._large_turn.acquire()
             except TimeoutError:
                 raise Refusal(
                     503,
@@ -98,7 +98,7 @@ class Turns:
             try:
                 return await anyio.to_thread.run_sync(work, body, limiter=self._thread)
             finally:
-                self._large.gate.release()
+                self._large_turn.release()
 
     def stream(self) -> AbstractContextManager[None]:
         """A place among the streams; Refusal 429 if there is none."""
@@ -106,5 +106,5 @@ class Turns:
 
     async def part(self, work: Callable[[P], T], taken: P) -> T:
         """The result of `work` on a part of a stream, in turn with the large requests, however long."""
-        async with self._large.gate:
+        async with self._large_turn:
             return await anyio.to_thread.run_sync(work, taken, limiter=self._thread)
