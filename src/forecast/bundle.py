@@ -2,7 +2,8 @@
 
     models/NAME/
         manifest.json   sha256 and size of the other files, code, settings, trained_until, metrics, fingerprints
-        model.json outcome.json season.json amount.json arrivals.json records.json stages.json money.json
+        model.json outcome.json season.json amount.json arrivals.json records.json kinds.json stages.json
+        money.json
         leads.json      the models of leads, or the word that there were none to learn from
         golden.json     win probabilities of one plain deal in every open stage, and chances of a plain lead of
                         some sources, computed again at loading
@@ -50,9 +51,20 @@ __all__ = [
     "write_bundle",
 ]
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 MANIFEST: Final = "manifest.json"
-_PARTS: Final = ("model", "outcome", "season", "amount", "arrivals", "records", "stages", "money", "leads")
+_PARTS: Final = (
+    "model",
+    "outcome",
+    "season",
+    "amount",
+    "arrivals",
+    "records",
+    "kinds",
+    "stages",
+    "money",
+    "leads",
+)
 _FILES: Final = frozenset({*(f"{part}.json" for part in _PARTS), "golden.json"})
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 # Of one file: far beyond any real one, so that a planted one cannot fill the memory.

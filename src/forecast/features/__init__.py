@@ -1,6 +1,7 @@
 """Point-in-time features and the registry that says what each is and when it is known."""
 
 from forecast.features.builder import (
+    LIKENESSES,
     FeatureMatrix,
     bant_totals,
     build,
@@ -19,6 +20,7 @@ __all__ = [
     "ANSWERS",
     "BUILT_IN",
     "LEADS",
+    "LIKENESSES",
     "Customers",
     "DatedCustomers",
     "Decision",

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from forecast.arrays import Floats, Ints
+from forecast.features.kinds import BoundKinds, Kinds
 from forecast.features.registry import BUILT_IN, spec_of
 from forecast.history import CATEGORIES, History, TrackRecords
 from forecast.history.columns import (
@@ -34,6 +35,7 @@ from forecast.history.history import MOVED, PUSHED
 from forecast.periods import DAY_US
 
 __all__ = [
+    "LIKENESSES",
     "PRIOR",
     "FeatureMatrix",
     "bant_totals",
@@ -44,6 +46,8 @@ __all__ = [
     "shrunk_base",
 ]
 
+# Log odds of the hidden kinds but the reference, in order of their share won.
+LIKENESSES: Final = ("like_never_won", "like_seldom_won", "like_often_won")
 _NAMES: Final = tuple(spec.name for spec in BUILT_IN)
 _ROW: Final = {name: row for row, name in enumerate(_NAMES)}
 _BLOCK: Final = 65_536
@@ -62,6 +66,7 @@ _FIRST_SAID: Final = np.array((AMOUNT, EXPECTED_CLOSE))
 # Rows of the features that are running totals of a history, in its order.
 _MOVES: Final = slice(_ROW["moves_forward"], _ROW["times_reopened"] + 1)
 _PUSHES: Final = slice(_ROW["times_pushed"], _ROW["days_pushed"] + 1)
+_LIKENESSES: Final = slice(_ROW[LIKENESSES[0]], _ROW[LIKENESSES[-1]] + 1)
 
 
 @dataclass(frozen=True)
@@ -176,20 +181,24 @@ def feature_names(history: History) -> tuple[str, ...]:
     return _NAMES + tuple(f"custom:{name}" for name in history.columns.custom)
 
 
-def build(history: History, deal: Ints, at_us: Ints, records: TrackRecords) -> FeatureMatrix:
+def build(
+    history: History, deal: Ints, at_us: Ints, records: TrackRecords, kinds: Kinds | None = None
+) -> FeatureMatrix:
     """Features of deals as known before given moments.
 
     history : the past of all deals asked about
     deal : (n,) indices of deals already known at `at_us`
     at_us : (n,) moments; only entries recorded before them are read
     records : track records of owners, accounts and sources (dated for training, frozen for scoring)
+    kinds : hidden kinds of deals as they were learnt; without them likenesses are unknown
     """
     deal, at_us = np.asarray(deal, np.int64), np.asarray(at_us, np.int64)
     names = feature_names(history)
     values = np.empty((len(names), len(deal)))
+    bound = None if kinds is None else kinds.bind(history)
     for start in range(0, len(deal), _BLOCK):
         rows = slice(start, start + _BLOCK)
-        _fill(history, deal[rows], at_us[rows], records, values[:, rows])
+        _fill(history, deal[rows], at_us[rows], records, bound, values[:, rows])
     return FeatureMatrix(names, values, history)
 
 
@@ -204,7 +213,9 @@ def _questions(custom: int) -> tuple[Ints, Ints]:
     return table[:, 0].copy(), table[:, 1].copy()
 
 
-def _fill(history: History, deal: Ints, at_us: Ints, records: TrackRecords, out: Floats) -> None:
+def _fill(
+    history: History, deal: Ints, at_us: Ints, records: TrackRecords, kinds: BoundKinds | None, out: Floats
+) -> None:
     """Fill (F, n) features of one block of rows."""
     columns = history.columns
     fields = len(history.fields)
@@ -293,6 +304,18 @@ def _fill(history: History, deal: Ints, at_us: Ints, records: TrackRecords, out:
     out[_ROW["owner_changes"]] = changes[OWNER]
     out[_ROW["motion"]] = _code(columns.motion[deal])
     out[_ROW["source"]] = _code(columns.source[deal])
+    if kinds is None:
+        out[_LIKENESSES] = np.nan
+    else:
+        out[_LIKENESSES] = kinds.likeness(
+            start,
+            end[:now],
+            stage=value[STAGE],
+            since_us=since_us[STAGE],
+            category=value[CATEGORY],
+            created_us=created_us,
+            at_us=at_us,
+        ).log_odds()
     if custom:
         out[len(_NAMES) :] = value[len(FIELDS) :]
 

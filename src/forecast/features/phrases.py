@@ -7,7 +7,7 @@ decided by the value alone, in bands that follow from what the feature is:
     days to a date        today, ahead, passed     BANT answer            absent, partly, confirmed
     change of an amount   up, down, same           amount                 zero, known
     category              its own text, known      rate, other numbers    known
-    edge over a rate      above, below, same
+    edge over a rate      above, below, same       likeness to a kind     like, unlike
 
 and `unknown` for each. Elapsed days are whole days that have passed; days to a date count midnights.
 """
@@ -28,7 +28,18 @@ from forecast.language import UNKNOWN, Texts, formats_of, load_texts
 __all__ = ["ANSWERS", "BANDS", "Form", "Phrasebook", "form_of", "load_phrases"]
 
 Form = Literal[
-    "count", "until", "amount", "change", "number", "flag", "answer", "rate", "edge", "category", "custom"
+    "count",
+    "until",
+    "amount",
+    "change",
+    "number",
+    "flag",
+    "answer",
+    "rate",
+    "edge",
+    "likeness",
+    "category",
+    "custom",
 ]
 
 # The questions of BANT, whose answers have words of their own.
@@ -43,6 +54,7 @@ BANDS: Final[dict[Form, tuple[str, ...]]] = {
     "flag": ("yes", "no", "unknown"),
     "answer": ("confirmed", "partly", "absent", "unknown"),
     "rate": ("known", "unknown"),
+    "likeness": ("like", "unlike", "unknown"),
     "edge": ("above.one", "above.other", "below.one", "below.other", "same", "unknown"),
     "category": ("known", "unknown"),
     "custom": ("known", "unknown", "bare"),
@@ -77,6 +89,8 @@ def _form(name: str, kind: str, unit: str) -> Form:
         return "answer" if name in ANSWERS else "rate"
     if kind == "number" and unit == "share":
         return "edge"
+    if unit == "odds":
+        return "likeness"
     if kind == "number":
         return "change" if name == "amount_change" else "number"
     if unit == "amount":
@@ -235,6 +249,8 @@ class Phrasebook:
             case "answer":
                 band = "absent" if value <= 0 else "confirmed" if value >= 1 else "partly"
                 return self._say(f"{name}.{band}")
+            case "likeness":
+                return self._say(f"{name}.like" if value > 0 else f"{name}.unlike")
             case "rate":
                 return self._say(f"{name}.known", value=formats.percent(value))
             case _:

@@ -23,6 +23,7 @@ class FeatureSpec:
         `share`: in [0, 1]; `flag`: 0 or 1; `category`: a code
     field : the field of deals or deal_events it needs; dropped from a model when that field has no history
     spline : whether the linear model may bend along it
+    unit : of the value; `odds` are logarithms of odds
     """
 
     name: str
@@ -34,13 +35,14 @@ class FeatureSpec:
     why: str
     field: str = ""
     spline: bool = False
-    unit: Literal["", "days", "amount", "share"] = ""
+    unit: Literal["", "days", "amount", "share", "odds"] = ""
 
 
 _STAGE = "deal_events.stage"
 _ACTIVITY = "activities.occurred_at"
 _DATE = "deal_events.expected_close_on"
 _PAST = "closings recorded before the moment"
+_COURSE = "stages, activities, BANT, forecast category and close dates together"
 _AT_RECORDING = "from the moment its event is recorded"
 
 BUILT_IN: Final[tuple[FeatureSpec, ...]] = (
@@ -160,6 +162,18 @@ BUILT_IN: Final[tuple[FeatureSpec, ...]] = (
     FeatureSpec("motion", "category", "kind of business", "tipo di vendita", "deals.motion", "from creation",
                 "a renewal is not a new customer"),
     FeatureSpec("source", "category", "source", "fonte", "deals.source", "from creation", "where it came from"),
+    FeatureSpec("like_never_won", "number", "likeness to deals hardly ever won",
+                "somiglianza con trattative quasi mai vinte", _COURSE, _AT_RECORDING,
+                "log odds of that hidden kind: a deal that fell asleep looks like it long before it is closed",
+                spline=True, unit="odds"),
+    FeatureSpec("like_seldom_won", "number", "likeness to deals seldom won",
+                "somiglianza con trattative vinte di rado", _COURSE, _AT_RECORDING,
+                "log odds of that hidden kind, from everything recorded so far and from silence", spline=True,
+                unit="odds"),
+    FeatureSpec("like_often_won", "number", "likeness to deals often won",
+                "somiglianza con trattative vinte spesso", _COURSE, _AT_RECORDING,
+                "log odds of that hidden kind: fast moves, good answers and replies add up", spline=True,
+                unit="odds"),
 )  # fmt: skip
 
 _HAPPENED: Final = "from the moment it happened"

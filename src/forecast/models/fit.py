@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from forecast.errors import DataError
 from forecast.features import FeatureMatrix, build, decide_fields
+from forecast.features.kinds import fit_kinds
 from forecast.history import LOST, OPEN, WON, DatedRecords, History, Landmarks, make_landmarks
 from forecast.models.amount import fit_amount
 from forecast.models.arrivals import fit_arrivals
@@ -19,7 +20,7 @@ from forecast.models.cells import StageCells
 from forecast.models.fitted import FittedModels, Grades
 from forecast.models.hazard import Survival
 from forecast.models.incidence import HORIZON_CAP_DAYS
-from forecast.models.ladder import Outcome, OwnRung, Rows, fit_outcome, looks_per_closing
+from forecast.models.ladder import Outcome, OwnRung, Rows, compared_from_us, fit_outcome, looks_per_closing
 from forecast.models.level import Level, fit_level, quarterly_residuals
 from forecast.models.origins import cheap_refits
 from forecast.models.recipe import Recipe
@@ -98,7 +99,9 @@ def _fit_models(
     )
     say("building features", 0.1)
     records = DatedRecords.of(history)
-    features = build(history, landmarks.deal, landmarks.at_us, records)
+    # Before the windows in which models are compared, so that no likeness knows what it is judged by.
+    kinds = fit_kinds(history, compared_from_us(landmarks, until_us, settings), use)
+    features = build(history, landmarks.deal, landmarks.at_us, records, kinds)
 
     chosen = fit_outcome(
         landmarks,
@@ -134,6 +137,7 @@ def _fit_models(
         amount=amount,
         arrivals=arrivals,
         records=frozen,
+        kinds=kinds,
         shock=Shock(0.0, 4.0, 0),
         grades=Grades(np.empty(0)),
         decisions=tuple(decisions),

@@ -10,6 +10,7 @@ import numpy as np
 
 from forecast.arrays import Floats, Ints
 from forecast.features import Decision, FeatureMatrix, build
+from forecast.features.kinds import Kinds
 from forecast.history import FrozenRecords, History, StageMap, TrackRecords
 from forecast.models.amount import AmountModel
 from forecast.models.arrivals import ArrivalModel
@@ -112,6 +113,7 @@ class FittedModels:
     amount: AmountModel
     arrivals: ArrivalModel
     records: FrozenRecords
+    kinds: Kinds | None
     shock: Shock
     grades: Grades
     decisions: tuple[Decision, ...]
@@ -124,7 +126,9 @@ class FittedModels:
         self, history: History, deal: Ints, at_us: Ints, records: TrackRecords | None = None
     ) -> FeatureMatrix:
         """Features of rows; track records are the frozen ones unless given."""
-        return build(history, deal, at_us, self.records.bind(history) if records is None else records)
+        return build(
+            history, deal, at_us, self.records.bind(history) if records is None else records, self.kinds
+        )
 
     def log_hazard(self, features: FeatureMatrix) -> Floats:
         """(n, 2, J) log hazards without season."""
@@ -201,6 +205,7 @@ class FittedModels:
             "amount": self.amount.to_json(),
             "arrivals": self.arrivals.to_json(),
             "records": self.records.to_json(),
+            "kinds": {} if self.kinds is None else self.kinds.to_json(),
             "stages": self.stages.to_json(),
             "money": self.money.to_json(),
             "model": {
@@ -237,6 +242,7 @@ class FittedModels:
             amount=AmountModel.from_json(files["amount"]),
             arrivals=ArrivalModel.from_json(files["arrivals"]),
             records=FrozenRecords.from_json(files["records"]),
+            kinds=Kinds.from_json(files["kinds"]) if files["kinds"] else None,
             shock=Shock(
                 float(model["shock"]["sd"]), float(model["shock"]["df"]), int(model["shock"]["quarters"])
             ),

@@ -42,7 +42,7 @@ from forecast.models.season_fit import season_given_deals
 from forecast.models.settings import FitSettings
 from forecast.periods import DAY_US
 
-__all__ = ["Outcome", "OwnRung", "Rows", "fit_outcome", "looks_per_closing"]
+__all__ = ["Outcome", "OwnRung", "Rows", "compared_from_us", "fit_outcome", "looks_per_closing"]
 
 Tell = Callable[[str, float], None]
 
@@ -354,8 +354,7 @@ def _windows(
     causes: tuple[int, ...],
 ) -> list[_Window]:
     """The newest window first; fewer than asked for where the data before a window are too few."""
-    span_us = until_us - int(rows.landmarks.at_us.min())
-    step_us = min(round(settings.window_days * DAY_US), span_us // (2 * settings.windows + 1))
+    step_us = _window_us(rows.landmarks, until_us, settings)
     found = []
     for number in range(1, settings.windows + 1):
         split_us = until_us - number * step_us
@@ -367,6 +366,17 @@ def _windows(
         if len(window.late):  # a window shorter than the step from look to look may hold none
             found.append(window)
     return found
+
+
+def _window_us(landmarks: Landmarks, until_us: int, settings: FitSettings) -> int:
+    """How long a window is: shorter than asked for where the data are."""
+    span_us = until_us - int(landmarks.at_us.min(initial=until_us))
+    return min(round(settings.window_days * DAY_US), span_us // (2 * settings.windows + 1))
+
+
+def compared_from_us(landmarks: Landmarks, until_us: int, settings: FitSettings) -> int:
+    """When the oldest window begins in which models are compared: what is learnt before knows none of them."""
+    return until_us - settings.windows * _window_us(landmarks, until_us, settings)
 
 
 def _cells_only(settings: FitSettings) -> Recipe:

@@ -3,7 +3,8 @@
 For every BANT field of an open deal that was never established, or only in part, the deal is scored again as if
 the answer had been recorded in the last instant before the as-of moment: once as confirmed (1), once as absent
 (0). Everything else stays as it is; only what an answer itself changes does change, which is the days since
-BANT was updated and the days of silence. So the deal scores exactly `if_confirmed` once that answer is in.
+BANT was updated, the days of silence, and the kind of deal its course is like. So the deal scores exactly
+`if_confirmed` once that answer is in.
 
 With q the share of comparable deals whose answer was yes, the answer is expected to move the win probability by
 
@@ -25,7 +26,8 @@ import pandas as pd
 
 from forecast.arrays import Floats, Ints
 from forecast.bundle import Bundle
-from forecast.features import ANSWERS, FeatureMatrix, Phrasebook, bant_totals, label
+from forecast.features import ANSWERS, LIKENESSES, FeatureMatrix, Phrasebook, bant_totals, label
+from forecast.features.kinds import Likeness, likeness_of
 from forecast.history import FIELDS, OPEN, History
 from forecast.models import Cells
 from forecast.periods import DAY_US, Period, as_of_us
@@ -105,7 +107,9 @@ def open_questions(
     models, at_us = bundle.models, as_of_us(as_of)
     chosen = history.open_deals(at_us) if deal is None else deal
     known = answer_rates(history, as_of) if rates is None else rates
-    features = models.features(history, chosen, np.full(len(chosen), at_us))
+    when = np.full(len(chosen), at_us)
+    features = models.features(history, chosen, when)
+    likeness = None if models.kinds is None else likeness_of(history, chosen, when, models.kinds)
     stage = features["stage"].astype(np.int64)
     cells = models.cells(at_us, marks_and_span(as_of, period)[0])
     now = _win_probability(bundle, features, cells)
@@ -118,7 +122,10 @@ def open_questions(
         value = features[name]
         rows = np.flatnonzero(np.isnan(value) | ((value > 0.0) & (value < 1.0)))
         asked = features.take(rows)
-        yes, no = (_win_probability(bundle, _answered(asked, name, answer), cells) for answer in (1.0, 0.0))
+        like = None if likeness is None else likeness.take(rows)
+        yes, no = (
+            _win_probability(bundle, _answered(asked, like, name, answer), cells) for answer in (1.0, 0.0)
+        )
         share = known.share[place][stage[rows]]
         parts.append(
             pd.DataFrame(
@@ -148,13 +155,17 @@ def open_questions(
     return table[list(QUESTION_COLUMNS)].astype(texts).reset_index(drop=True)
 
 
-def _answered(features: FeatureMatrix, name: str, answer: float) -> FeatureMatrix:
+def _answered(features: FeatureMatrix, like: Likeness | None, name: str, answer: float) -> FeatureMatrix:
     """The same deals with one question answered just now."""
-    answers = np.stack([features[question] for question in ANSWERS])
-    answers[ANSWERS.index(name)] = answer
+    question = ANSWERS.index(name)
+    answers = np.stack([features[each] for each in ANSWERS])
+    answers[question] = answer
     given, balance = bant_totals(answers)
-    constants = dict.fromkeys(_RESET, _JUST_NOW_DAYS)
-    return features.replaced({name: answer, "bant_answered": given, "bant_balance": balance, **constants})
+    changed: dict[str, float | Floats] = {name: answer, "bant_answered": given, "bant_balance": balance}
+    changed |= dict.fromkeys(_RESET, _JUST_NOW_DAYS)
+    if like is not None:
+        changed |= zip(LIKENESSES, like.answered(question, answer).log_odds(), strict=True)
+    return features.replaced(changed)
 
 
 def _win_probability(bundle: Bundle, features: FeatureMatrix, cells: Cells) -> Floats:

@@ -1,0 +1,242 @@
+"""Which hidden kind a deal seems to be of, from the course it has taken so far.
+
+Deals differ by more than their columns say: some are bought whatever happens, some were never meant. Let each
+be of one of four kinds z, never recorded. Given its kind, what happens to a deal happens at rates of that kind:
+
+    log P(course until t | z) = sum over what was recorded of  log rate_z(label)
+                              - sum over the time that passed of  rate_z
+
+with moves and closings at a ratio to what is usual between two stages, activities at a rate by age (times what
+is usual in the stage), the share of them that came from the customer, the answers to each question, the
+category said in each stage, and how far ahead close dates were set (normal on the log scale). Silence and
+standing still count as much as what happened. Bayes' rule gives the odds of each kind; they are additive in
+what is recorded, so a running total over the entries answers any moment.
+
+Kinds are in order of their share won. The features are the log odds against the kind `REFERENCE`.
+
+Source: latent class analysis (Goodman 1974); joint latent class models of courses and events (Proust-Lima,
+Sene, Taylor and Jacqmin-Gadda 2014); heterogeneity of hazards as in Heckman and Singer 1984.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+
+from forecast.arrays import Floats, Ints
+from forecast.features.kinds.courses import BANDS_DAYS, Labels, band_of, read_courses, slots_of
+from forecast.history import CATEGORIES, History
+from forecast.history.columns import ACTIVITY_IN, CATEGORY, STAGE
+from forecast.periods import DAY_US
+
+__all__ = ["KINDS", "REFERENCE", "BoundKinds", "Kinds", "Likeness", "likeness_of"]
+
+KINDS: Final = 4
+REFERENCE: Final = 2
+_OTHERS: Final = [kind for kind in range(KINDS) if kind != REFERENCE]
+_LEAST: Final = -12.0  # log of the smallest probability of a kind: beyond it odds have nothing to say
+# Running totals are kept in whole multiples of 2**-30, which add up without rounding: what is known of a deal
+# is the same to the last bit, whatever deals stand before it and whatever comes later.
+_UNIT: Final = 2.0**30
+_FIELDS: Final = ACTIVITY_IN + 1  # all fields whose entries may have a weight come before
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """What was learnt of each kind, in order of their share won.
+
+    stages : S names of open stages, as `pipeline/stage`
+    prior : (KINDS,) log share of all deals
+    weights : (L, KINDS) log-likelihood of a label, see `Labels`
+    leaving : (S, KINDS) rate of leaving a stage for another, for won or for lost, a day
+    working : (bands, KINDS) activities a day by age of the deal, in a stage of usual activity
+    pace : (S,) activity in each stage, the usual being one
+    ahead_log_days : (S,) usual log of days ahead of close dates said in each stage
+    ahead_shift : (KINDS,) how much further each kind's dates lie
+    ahead_variance : of the log days around that
+    """
+
+    stages: tuple[str, ...]
+    prior: Floats
+    weights: Floats
+    leaving: Floats
+    working: Floats
+    pace: Floats
+    ahead_log_days: Floats
+    ahead_shift: Floats
+    ahead_variance: float
+
+    def bind(self, history: History) -> BoundKinds:
+        """Read the courses of a history, ready to be asked about any moment."""
+        courses = read_courses(history, self.stages)
+        # The last row serves what has no label.
+        weights = np.concatenate((self.weights, np.zeros((1, KINDS))))
+        told = weights[courses.label] + weights[courses.also]
+        stays = np.flatnonzero(courses.left >= 0)
+        told[stays] -= self.expected(
+            courses.left[stays],
+            courses.stood_from_us[stays],
+            history.at_us[stays],
+            history.columns.created_at_us[courses.deal[stays]],
+        )
+        dated = np.flatnonzero(courses.ahead_slot >= 0)
+        further = courses.ahead_log_days[dated] - self.ahead_log_days[courses.ahead_slot[dated]]
+        shift = self.ahead_shift
+        told[dated] += (further[:, None] * shift - shift**2 / 2.0) / self.ahead_variance
+        running = np.zeros((len(told) + 1, KINDS), dtype=np.int64)
+        np.cumsum(_units(told), axis=0, out=running[1:])
+        return BoundKinds(self, running, slots_of(history, self.stages))
+
+    def expected(self, slot: Ints, from_us: Ints, until_us: Ints, created_us: Ints) -> Floats:
+        """(n, KINDS) moves, closings and activities that were to be expected while a deal stood in a stage."""
+        start_days = np.maximum(from_us - created_us, 0) / DAY_US
+        end_days = np.maximum(until_us - created_us, 0) / DAY_US
+        worked = self._worked_until(end_days) - self._worked_until(start_days)
+        passed: Floats = (
+            self.leaving[slot] * (end_days - start_days)[:, None] + self.pace[slot, None] * worked
+        )
+        return passed
+
+    def _worked_until(self, age_days: Floats) -> Floats:
+        """(n, KINDS) activities expected until an age, in a stage of usual activity."""
+        band = band_of(age_days)
+        worked: Floats = self._worked[band] + self.working[band] * (age_days - BANDS_DAYS[band])[:, None]
+        return worked
+
+    @cached_property
+    def _worked(self) -> Floats:
+        """(bands, KINDS) activities expected until the start of each band."""
+        full = self.working[:-1] * np.diff(BANDS_DAYS)[:, None]
+        return np.concatenate((np.zeros((1, KINDS)), np.cumsum(full, axis=0)))
+
+    @cached_property
+    def now_said(self) -> Floats:
+        """(S + 1, categories + 1, KINDS) weight of what is said in the stage a deal is in; 0 where unknown."""
+        found = np.zeros((len(self.stages) + 1, len(CATEGORIES) + 1, KINDS))
+        start = Labels(len(self.stages)).category
+        found[:-1, :-1] = self.weights[start:].reshape(len(self.stages), len(CATEGORIES), KINDS)
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain numbers."""
+        return {
+            "stages": list(self.stages),
+            **{
+                name: getattr(self, name).tolist()
+                for name in (
+                    "prior",
+                    "weights",
+                    "leaving",
+                    "working",
+                    "pace",
+                    "ahead_log_days",
+                    "ahead_shift",
+                )
+            },
+            "ahead_variance": self.ahead_variance,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Kinds:
+        """Inverse of `to_json`; ValueError for tables that do not fit each other."""
+        stages = tuple(data["stages"])
+        arrays = {
+            name: np.array(data[name], dtype=np.float64).reshape(shape)
+            for name, shape in (
+                ("prior", (KINDS,)),
+                ("weights", (Labels(len(stages)).count, KINDS)),
+                ("leaving", (len(stages), KINDS)),
+                ("working", (len(BANDS_DAYS), KINDS)),
+                ("pace", (len(stages),)),
+                ("ahead_log_days", (len(stages),)),
+                ("ahead_shift", (KINDS,)),
+            )
+        }
+        return cls(stages, **arrays, ahead_variance=float(data["ahead_variance"]))
+
+
+@dataclass(frozen=True)
+class BoundKinds:
+    """Kinds lined up with one history.
+
+    running : (N + 1, KINDS) running total over its entries of what each says for each kind, in units of 2**-30
+    slots : (codes + 1,) place of each stage code among the stages of the kinds
+    """
+
+    kinds: Kinds
+    running: Ints
+    slots: Ints
+
+    def likeness(
+        self,
+        start: Ints,
+        end: Ints,
+        *,
+        stage: Floats,
+        since_us: Ints,
+        category: Floats,
+        created_us: Ints,
+        at_us: Ints,
+    ) -> Likeness:
+        """What is known of n deals before `at_us`.
+
+        start, end : (fields, n) positions of each field's entries of a deal that are known
+        stage, category : (n,) codes now, NaN for unknown; since_us : since when the stage is held
+        """
+        slot = self.slots[np.where(np.isnan(stage), -1.0, stage).astype(np.int64)]
+        said = np.where(np.isnan(category), len(CATEGORIES), category).astype(np.int64)
+        known = (self.running[end[:_FIELDS]] - self.running[start[:_FIELDS]]).sum(axis=0)
+        stands = self.kinds.expected(np.maximum(slot, 0), since_us, at_us, created_us)
+        now = self.kinds.now_said[slot, said] - np.where(slot[:, None] >= 0, stands, 0.0)
+        return Likeness(self.kinds, known, now)
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """What speaks for each kind of n deals.
+
+    known : (n, KINDS) of everything recorded, in units of 2**-30; now : (n, KINDS) of how the deals stand now
+    """
+
+    kinds: Kinds
+    known: Ints
+    now: Floats
+
+    def take(self, rows: Any) -> Likeness:
+        """Some of the deals, by slice, mask or position."""
+        return Likeness(self.kinds, self.known[rows], self.now[rows])
+
+    def answered(self, question: int, answer: float) -> Likeness:
+        """The same deals with one more answer (0 to 1) to a BANT question, by its place, recorded just now."""
+        label = Labels(len(self.kinds.stages)).answer_of(question, answer)
+        return Likeness(self.kinds, self.known + _units(self.kinds.weights[label]), self.now)
+
+    def log_odds(self) -> Floats:
+        """(KINDS - 1, n) log odds of the other kinds against the reference."""
+        found = self.kinds.prior + self.known / _UNIT + self.now
+        found -= found.max(axis=1, keepdims=True)
+        found = np.maximum(found - np.log(np.exp(found).sum(axis=1, keepdims=True)), _LEAST)
+        odds: Floats = (found[:, _OTHERS] - found[:, [REFERENCE]]).T
+        return odds
+
+
+def likeness_of(history: History, deal: Ints, at_us: Ints, kinds: Kinds) -> Likeness:
+    """What speaks for each kind of deals that are known before given moments, (n,) each."""
+    fields = np.arange(_FIELDS)[:, None]
+    group = deal * len(history.fields) + fields
+    return kinds.bind(history).likeness(
+        history.index.starts[group],
+        history.index.end(group, history.clock.rank(at_us)),
+        stage=history.last(deal, STAGE, at_us),
+        since_us=np.maximum(history.last_at_us(deal, STAGE, at_us), 0),
+        category=history.last(deal, CATEGORY, at_us),
+        created_us=history.columns.created_at_us[deal],
+        at_us=at_us,
+    )
+
+
+def _units(told: Floats) -> Ints:
+    return np.rint(told * _UNIT).astype(np.int64)
