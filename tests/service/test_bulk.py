@@ -318,9 +318,18 @@ def test_a_stream_has_an_end(engine: Engine, deal: Any, monkeypatch: pytest.Monk
 
 
 async def raw(
-    api: Api, pieces: list[bytes], *, ends: bool = True, send: Any = None, headers: Any = ()
+    api: Api,
+    pieces: list[bytes],
+    *,
+    ends: bool = True,
+    every_s: float = 0.0,
+    send: Any = None,
+    headers: Any = (),
 ) -> list[dict[str, Any]]:
-    """What the application sends, message by message; without `ends` the caller is gone after the pieces."""
+    """What the application sends, message by message; without `ends` the caller is gone after the pieces.
+
+    every_s : how long each piece takes to come
+    """
     sent: list[dict[str, Any]] = []
     waiting = [
         *({"type": "http.request", "body": piece, "more_body": True} for piece in pieces),
@@ -329,6 +338,7 @@ async def raw(
 
     async def receive() -> dict[str, Any]:
         if waiting:
+            await asyncio.sleep(every_s)
             return waiting.pop(0)
         if ends:
             await asyncio.sleep(60)
@@ -449,14 +459,9 @@ def test_a_sender_who_dribbles_does_not_hold_a_place_for_ever(engine: Engine, de
     """Each row comes in time, but all of them together too slowly."""
     api = Api(limits=Limits(body_seconds=0.5), clock=lambda: NOW_US / 1e6, hosts=Hosts())
     api.open(engine, Keys.of([KEY], "test"))
-
-    async def body() -> Any:
-        for number in range(100):
-            yield lines(deal(f"D-{number}"))
-            await asyncio.sleep(0.25)
-
-    response = ask(api, "POST", "/v1/score/bulk", content=body(), headers={"content-type": NDJSON})
-    rows = [json.loads(line) for line in response.content.splitlines()]
+    pieces = [lines(deal(f"D-{number}")) for number in range(100)]
+    sent = asyncio.run(raw(api, pieces, every_s=0.25))
+    rows = [json.loads(line) for line in b"".join(message["body"] for message in sent[1:]).splitlines()]
     assert rows[-1]["error"]["code"] == "body_timeout"
     assert 2 <= len(rows) < 20
     assert all("score" in row for row in rows[:-1])

@@ -137,7 +137,7 @@ def _fit_models(
         amount=amount,
         arrivals=arrivals,
         records=frozen,
-        kinds=kinds,
+        kinds=kinds if chosen.recipe.kinds else None,
         shock=Shock(0.0, 4.0, 0),
         grades=Grades(np.empty(0)),
         decisions=tuple(decisions),

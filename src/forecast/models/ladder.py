@@ -24,7 +24,7 @@ from typing import Final, Protocol
 import numpy as np
 
 from forecast.arrays import Floats, Ints
-from forecast.features import FeatureMatrix
+from forecast.features import LIKENESSES, FeatureMatrix
 from forecast.history import LOST, WON, Landmarks
 from forecast.history.stages import StageMap
 from forecast.models.bins import Bins, exposures
@@ -47,7 +47,7 @@ __all__ = ["Outcome", "OwnRung", "Rows", "compared_from_us", "fit_outcome", "loo
 Tell = Callable[[str, float], None]
 
 _FEW_ROWS: Final = 3_000  # with fewer landmarks the linear rung does not bend
-_SURE_ERRORS: Final = 2.0  # standard errors by which cells must be better before linear gives way to them
+_SURE_ERRORS: Final = 2.0  # standard errors by which cells must beat linear, and likeness to kinds must help
 _LINEAR_ROWS: Final = (
     12_000  # of a window: enough to tell one strength of shrinkage, or one clock, from another
 )
@@ -290,10 +290,11 @@ def fit_outcome(
         seasons = _given_deals(rows, use, seasons, settings)
     if recipe is None:
         say("comparing models on later windows", 0.15)
-        windows = _windows(rows, use, seasons, until_us, settings, causes)
-        recipe, ladder = _choose(windows, use, stages, seasons, settings, own, say)
+        windows, use, why = _choose_kinds(rows, use, seasons, until_us, settings, causes)
+        recipe, ladder = _choose(windows, use, stages, seasons, settings, own, why, say)
     else:
         ladder = (Rung(recipe.rung, None, True, "chosen by an earlier fit; nothing was compared"),)
+        use = use if recipe.kinds else _without_kinds(use)
     if recipe.rung == StageCells.name:
         return Outcome(_cells(rows, seasons, stages), seasons, DealClock.flat(), ladder, recipe)
     say(f"fitting the {recipe.rung} model", 0.6)
@@ -390,6 +391,7 @@ def _choose(
     seasons: tuple[Season, Season],
     settings: FitSettings,
     own: tuple[OwnRung, ...],
+    kinds_reason: str,
     say: Tell,
 ) -> tuple[Recipe, tuple[Rung, ...]]:
     """Ridge, clock, number of trees and rung, by all windows together; and the rungs as they were judged."""
@@ -413,7 +415,7 @@ def _choose(
     rises, why = _clear_gain(windows, cells, clock_scores)
     # A few short windows of a small company prove little either way; so cells must show that they are better.
     rises = rises or not _clear_gain(windows, clock_scores, cells, errors=_SURE_ERRORS)[0]
-    reason = f"linear gains {why} over cells; {clock_reason}"
+    reason = "; ".join(filter(None, (f"linear gains {why} over cells", clock_reason, kinds_reason)))
     rungs = [
         Rung("aalen-johansen", _mean(cells), not rises, reason, _by_window(cells)),
         Rung("linear", _mean(clock_scores), rises, reason, _by_window(clock_scores)),
@@ -439,7 +441,35 @@ def _choose(
         reason = f"gains {gain} over the best rung below"
         rungs.append(Rung(rung.name, _mean(scores), rises, reason, _by_window(scores)))
     chosen = next(rung.name for rung in rungs if rung.chosen)
-    return Recipe(chosen, ridge, clock, rounds), tuple(rungs)
+    kinds = chosen != StageCells.name and not set(LIKENESSES).isdisjoint(use)
+    return Recipe(chosen, ridge, clock, rounds, kinds), tuple(rungs)
+
+
+def _choose_kinds(
+    rows: Rows,
+    use: tuple[str, ...],
+    seasons: tuple[Season, Season],
+    until_us: int,
+    settings: FitSettings,
+    causes: tuple[int, ...],
+) -> tuple[list[_Window], tuple[str, ...], str]:
+    """Windows with or without likeness to hidden kinds, the features that leaves, and why."""
+    plain = _windows(rows, _without_kinds(use), seasons, until_us, settings, causes)
+    if not plain or np.isnan(rows.features[LIKENESSES[0]]).all():
+        return plain, _without_kinds(use), ""
+    windows = _windows(rows, use, seasons, until_us, settings, causes)
+    flat = [DealClock.flat()] * len(windows)
+    grid = sorted(settings.ridge_grid)
+    before, after = (_linear_scores(some, flat, grid[len(grid) // 2]) for some in (plain, windows))
+    # They cost more than other features, at every answer and to whoever reads why: they have to earn it.
+    gains, gain = _clear_gain(windows, before, after, errors=_SURE_ERRORS)
+    if gains:
+        return windows, use, f"likeness to hidden kinds gains {gain}"
+    return plain, _without_kinds(use), f"likeness to hidden kinds would gain only {gain}"
+
+
+def _without_kinds(use: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in use if name not in LIKENESSES)
 
 
 def _own_score(window: _Window, rung: OwnRung, clock: str, ridge: float) -> Floats:

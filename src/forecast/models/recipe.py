@@ -20,19 +20,33 @@ class Recipe:
     ridge : strength of shrinkage
     clock : what the deals' own clock counts; empty for none
     rounds : rounds of trees for won and for lost
+    kinds : whether likeness to hidden kinds of deals is read, where enough closed to learn them
     """
 
     rung: str
     ridge: float
     clock: str
     rounds: tuple[int, int]
+    kinds: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return {"rung": self.rung, "ridge": self.ridge, "clock": self.clock, "rounds": list(self.rounds)}
+        return {
+            "rung": self.rung,
+            "ridge": self.ridge,
+            "clock": self.clock,
+            "rounds": list(self.rounds),
+            "kinds": self.kinds,
+        }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Recipe:
         """Inverse of `to_json`."""
         won, lost = data["rounds"]
-        return cls(str(data["rung"]), float(data["ridge"]), str(data["clock"]), (int(won), int(lost)))
+        return cls(
+            str(data["rung"]),
+            float(data["ridge"]),
+            str(data["clock"]),
+            (int(won), int(lost)),
+            bool(data["kinds"]),
+        )
