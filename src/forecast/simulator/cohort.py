@@ -163,13 +163,14 @@ def follow_on(
     office: Clock,
     end_us: int,
     rng: np.random.Generator,
-) -> Cohort:
-    """Renewals and expansions after wins: a renewal opens about 90 days before the year runs out.
+) -> tuple[Cohort, Ints]:
+    """Renewals and expansions after wins, and the row of the win of each.
 
-    Only those created before `end_us` are returned. Their quality does not depend on the parent's: what was
-    recorded of the parent tells nothing about the child that its motion does not.
+    A renewal opens about 90 days before the year runs out. Only deals created before `end_us` are returned.
+    Their quality does not depend on the parent's: what was recorded of the parent tells nothing about the
+    child that its motion does not.
     """
-    parts = []
+    parts, after = [], []
     for motion, share, wait_days, scale in (
         (1, 0.62, 275 + rng.normal(0.0, 8.0, len(won)), rng.normal(0.03, 0.08, len(won))),
         (2, 0.30, 30 + rng.exponential(200.0, len(won)), rng.normal(-0.9, 0.4, len(won))),
@@ -196,4 +197,5 @@ def follow_on(
             quality=draw(process.QUALITY_BY_SOURCE[source], rng),
         )
         parts.append(cohort.take(kept))
-    return Cohort.concat(parts)
+        after.append(chosen[kept])
+    return Cohort.concat(parts), np.concatenate(after)

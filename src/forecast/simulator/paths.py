@@ -64,6 +64,16 @@ class Paths:
             }
         )
 
+    def of(self, chosen: Bools) -> Paths:
+        """The paths of some deals, which keep their numbers."""
+        spells, moves = chosen[self.spell_deal], chosen[self.move_deal]
+        return Paths(
+            **{
+                f.name: getattr(self, f.name)[spells if f.name.startswith("spell") else moves]
+                for f in fields(Paths)
+            }
+        )
+
 
 def next_midnight(moment_us: Ints) -> Ints:
     """The first midnight after each moment."""

@@ -30,7 +30,6 @@ from forecast.tables import Tables
 
 __all__ = ["Simulation", "simulate"]
 
-_NEW_SHARE: Final = 0.84  # of all deals; the others follow wins
 _BEYOND_DAYS: Final = 1200  # the calendar goes on after the end, so that the truth can look ahead
 _ONBOARDING_SHARE: Final = 0.6
 
@@ -345,41 +344,42 @@ def _deals_and_paths(
 ) -> tuple[Cohort, Paths]:
     """Exactly `deals` deals in order of creation, with their paths.
 
-    New business first, then what follows its wins, what follows those, and so on; new business fills up to
-    the number asked for.
+    A new deal, what follows its win, what follows those, and so on are a family. Families are taken whole, in
+    an order drawn before anything is known of them, until there are as many deals as asked for; of the last
+    one its first deals are taken. So wins are followed by as much near the end as long before it.
     """
-    new = new_business(deals, customers, company, rates, calendar.touch, end_us, rng)
-    order = rng.permutation(deals)
-    first = max(1, round(deals * _NEW_SHARE))
+    generation = new_business(deals, customers, company, rates, calendar.touch, end_us, rng)
+    family = rng.permutation(deals)
     cohorts: list[Cohort] = []
     paths: list[Paths] = []
+    families: list[Ints] = []
     count = 0
-
-    def add(cohort: Cohort) -> tuple[Cohort, Ints]:
-        """Walk a cohort; returns its won deals and when."""
-        nonlocal count
-        walked = walk(cohort, effects(cohort, customers, company), calendar, end_us, rng)
-        won = np.flatnonzero(walked.move_to == process.WON)
-        cohorts.append(cohort)
-        paths.append(walked.renumbered(np.arange(count, count + len(cohort))))
-        count += len(cohort)
-        return cohort.take(walked.move_deal[won]), walked.move_us[won]
-
-    generation = new.take(order[:first])
     while len(generation):
-        won, won_us = add(generation)
-        generation = follow_on(won, won_us, customers, company, rates, calendar.touch, end_us, rng)
-        room = deals - count
-        if len(generation) > room:
-            generation = generation.take(rng.permutation(len(generation))[:room])
-    if count < deals:
-        add(new.take(order[first : first + deals - count]))
+        walked = walk(generation, effects(generation, customers, company), calendar, end_us, rng)
+        cohorts.append(generation)
+        paths.append(walked.renumbered(np.arange(count, count + len(generation))))
+        families.append(family)
+        count += len(generation)
+        won = np.flatnonzero(walked.move_to == process.WON)
+        winner = walked.move_deal[won]
+        generation, after = follow_on(
+            generation.take(winner),
+            walked.move_us[won],
+            customers,
+            company,
+            rates,
+            calendar.touch,
+            end_us,
+            rng,
+        )
+        family = family[winner[after]]
 
     cohort = Cohort.concat(cohorts)
-    by_creation = np.argsort(cohort.created_us, kind="stable")
-    number = np.empty(deals, np.int64)
-    number[by_creation] = np.arange(deals)
-    return cohort.take(by_creation), Paths.concat(paths).renumbered(number)
+    taken = np.lexsort((cohort.created_us, np.concatenate(families)))[:deals]
+    taken = taken[np.argsort(cohort.created_us[taken], kind="stable")]
+    number = np.full(count, -1)
+    number[taken] = np.arange(deals)
+    return cohort.take(taken), Paths.concat(paths).of(number >= 0).renumbered(number)
 
 
 def _onboarding(paths: Paths, rng: np.random.Generator) -> Written:
