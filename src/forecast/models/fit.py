@@ -100,7 +100,8 @@ def _fit_models(
     say("building features", 0.1)
     records = DatedRecords.of(history)
     # Before the windows in which models are compared, so that no likeness knows what it is judged by.
-    kinds = fit_kinds(history, compared_from_us(landmarks, until_us, settings), use)
+    wanted = recipe is None or recipe.kinds
+    kinds = fit_kinds(history, compared_from_us(landmarks, until_us, settings), use) if wanted else None
     features = build(history, landmarks.deal, landmarks.at_us, records, kinds)
 
     chosen = fit_outcome(
