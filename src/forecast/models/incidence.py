@@ -157,6 +157,10 @@ class Curves:
     won: Floats
     decided: Floats
 
+    def take(self, rows: slice) -> Curves:
+        """Some of the deals."""
+        return Curves(self.edges_days, self.won[rows], self.decided[rows])
+
     def _at(self, days: Floats) -> Ints:
         return np.searchsorted(self.edges_days, np.asarray(days) - 1e-9)
 

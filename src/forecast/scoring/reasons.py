@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from forecast.arrays import Floats, Ints
 from forecast.features import FeatureMatrix, Phrasebook, label, spec_of
-from forecast.models import Cells, FittedModels, LeadModels
+from forecast.models import Cells, Curves, FittedModels, LeadModels
 
 __all__ = ["Chances", "Explainer"]
 
@@ -48,7 +48,6 @@ class Explainer:
     models : what made the scores
     cells : the time axis they were made on, until the horizon of the chance explained
     span_days : start and end of the period asked about, in days after the as-of moment
-    reference_won, reference_in_period : the chances of the average training row, from which effects count
     """
 
     def __init__(
@@ -68,15 +67,41 @@ class Explainer:
         self._book = Phrasebook(locale, currency)
         # The path needs only the shape of the gradient: one cell per bin, the season averaged inside.
         span = None if span_days is None else (max(span_days[0], 0.0), span_days[1])
-        self._coarse = cells.coarse(span or ())
+        self._cells, self._coarse = cells, cells.coarse(span or ())
+        self._span = span
         self._period_cells: NDArray[np.bool_] | None = None
-        reference = cells.curves(models.on_bins(models.outcome.reference[None]))
-        self.reference_won = float(reference.won[0, -1])
-        self.reference_in_period = 0.0
         if span is not None:
             middle = (self._coarse.edges_days[:-1] + self._coarse.edges_days[1:]) / 2
             self._period_cells = (middle > span[0]) & (middle < span[1])
-            self.reference_in_period = float(reference.won_between(*span)[0])
+        self._average = models.on_bins(models.outcome.reference[None])
+        self._chances: tuple[float, float] | None = None
+
+    def curves(self, log_hazard: Floats) -> Curves:
+        """Curves of n rows with (n, 2, J) log hazards; those of the average row are drawn beside the first."""
+        if self._chances is not None:
+            return self._cells.curves(log_hazard)
+        drawn = self._cells.curves(np.concatenate((self._average, log_hazard)))
+        average = drawn.take(slice(0, 1))
+        in_period = 0.0 if self._span is None else float(average.won_between(*self._span)[0])
+        self._chances = float(average.won[0, -1]), in_period
+        return drawn.take(slice(1, None))
+
+    @property
+    def reference_won(self) -> float:
+        """The win probability of the average training row, from which effects count."""
+        return self._reference[0]
+
+    @property
+    def reference_in_period(self) -> float:
+        """Its chance of being won inside the period; 0 if none was asked about."""
+        return self._reference[1]
+
+    @property
+    def _reference(self) -> tuple[float, float]:
+        if self._chances is None:
+            self.curves(self._average[:0])
+        assert self._chances is not None  # noqa: S101  (for the type checker)
+        return self._chances
 
     def effects(
         self, coefficients: Floats, contributions: Floats, log_pace: Floats, chances: Chances

@@ -119,7 +119,8 @@ def score_arrays(
         else:
             coefficients, contributions = models.outcome.explain(block)
         pace = models.log_pace(block)
-        curves = cells.curves(models.on_bins(coefficients) + pace)
+        log_hazard = models.on_bins(coefficients) + pace
+        curves = cells.curves(log_hazard) if explainer is None else explainer.curves(log_hazard)
         parts = {
             "win": curves.won[:, -1],
             "won": curves.won_by(_HORIZONS),

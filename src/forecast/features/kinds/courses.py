@@ -14,6 +14,7 @@ A stage entry also ends a stay: the days a deal stood in the stage before it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -23,7 +24,7 @@ from forecast.history import CATEGORIES, OPEN, WON, History
 from forecast.history.columns import ACTIVITY, ACTIVITY_IN, BANT, CATEGORY, EXPECTED_CLOSE, STAGE
 from forecast.periods import DAY_US
 
-__all__ = ["BANDS_DAYS", "LEVELS", "Courses", "Labels", "band_of", "read_courses", "slots_of"]
+__all__ = ["BANDS_DAYS", "LEVELS", "Courses", "Labels", "band_of", "read_courses"]
 
 # Ages at which a deal may begin to be worked on differently; the last band has no end.
 BANDS_DAYS: Final = np.array([0.0, 30.0, 60.0, 120.0, 240.0])
@@ -69,35 +70,49 @@ class Labels:
 
 @dataclass(frozen=True)
 class Courses:
-    """(N,) arrays over the entries of a history, in its order.
+    """The entries of a history, N in its order.
 
-    label : of each entry; -1 if it tells nothing
-    also : of a stage entry, the category with which the stage before was left; else -1
-    left, stood_from_us : of a stage entry, the open stage (slot) that was left and since when it was held; -1
-    ahead_log_days, ahead_slot : of a close date, log of the days from its saying to it, and the stage then
+    slots : (codes + 1,) place of each stage code among the open stages read; -1 for others, and for code -1
+    deal, label : (N,) of each entry; label -1 tells nothing
+    stays : (T,) stage entries that ended a stay in an open stage, at
+    left, stood_from_us, also : (T,) which stage was left, since when it was held, and the label of the category
+        with which it was left (-1 for none)
+    dated : (C,) entries that set a close date, with
+    ahead_log_days, ahead_slot : (C,) log of the days from the saying to the date, and the stage then
     """
 
+    slots: Ints
     deal: Ints
     label: Ints
-    also: Ints
+    stays: Ints
     left: Ints
     stood_from_us: Ints
+    also: Ints
+    dated: Ints
     ahead_log_days: Floats
     ahead_slot: Ints
 
 
-def slots_of(history: History, stages: tuple[str, ...]) -> Ints:
-    """(codes + 1,) place of each stage code of a history among `stages`; -1 for others, and for code -1."""
+@lru_cache(maxsize=16)
+def _slots(names: tuple[str, ...], open_: tuple[bool, ...], stages: tuple[str, ...]) -> Ints:
     place = {name: at for at, name in enumerate(stages)}
-    names = history.stages.names
-    kind = history.stages.kind
-    found = [place.get(name, -1) if kind[at] == OPEN else -1 for at, name in enumerate(names)]
+    found = [place.get(name, -1) if opens else -1 for name, opens in zip(names, open_, strict=True)]
     return np.array([*found, -1], dtype=np.int64)
 
 
+@lru_cache(maxsize=16)
+def _first_labels(stages: int, fields: int) -> Ints:
+    """(fields,) where the labels of the fields begin whose entries all have one; -1 for the others."""
+    labels = Labels(stages)
+    first = np.full(fields, -1)
+    first[ACTIVITY], first[ACTIVITY_IN] = labels.activity, labels.inbound
+    first[BANT[0] : BANT[-1] + 1] = labels.answer_of(np.arange(len(BANT)), 0.0)
+    return first
+
+
 def band_of(age_days: Floats) -> Ints:
-    """Band of each age."""
-    return np.maximum(np.searchsorted(BANDS_DAYS, age_days, side="right") - 1, 0)
+    """Band of each age, of 0 or more."""
+    return np.searchsorted(BANDS_DAYS, age_days, side="right") - 1
 
 
 def read_courses(history: History, stages: tuple[str, ...]) -> Courses:
@@ -105,38 +120,37 @@ def read_courses(history: History, stages: tuple[str, ...]) -> Courses:
 
     stages : S names of open stages, as `pipeline/stage`
     """
-    labels, slots = Labels(len(stages)), slots_of(history, stages)
+    labels, kind = Labels(len(stages)), history.stages.kind
+    slots = _slots(history.stages.names, tuple((kind == OPEN).tolist()), stages)
     fields = len(history.fields)
-    group = np.repeat(np.arange(len(history) * fields), history.index.starts[1:] - history.index.starts[:-1])
-    deal, field = group // fields, group % fields
-    at_us, value = history.at_us, history.value
-    size = len(group)
-    label, also, left, ahead_slot = np.full((4, size), -1)
-    stood_from_us = np.zeros(size, dtype=np.int64)
-    ahead = np.full(size, np.nan)
+    starts, at_us, value = history.index.starts, history.at_us, history.value
+    deal, field = np.divmod(np.repeat(np.arange(len(starts) - 1), starts[1:] - starts[:-1]), fields)
+
+    # Activities, inbound ones and answers: where the labels of their field begin, then the band or the level.
+    label = _first_labels(len(stages), fields)[field]
+    worked = np.flatnonzero(field == ACTIVITY)
+    since_us = at_us[worked] - history.columns.created_at_us[deal[worked]]
+    label[worked] += band_of(np.maximum(since_us, 0) / DAY_US)
+    answered = np.flatnonzero((field >= BANT[0]) & (field <= BANT[-1]))
+    level = np.rint(value[answered] * (LEVELS - 1))
+    label[answered] = np.where(np.isnan(level), -1.0, label[answered] + level)
 
     entered = np.flatnonzero(field == STAGE)
     code = value[entered].astype(np.int64)
-    slot, kind = slots[code], history.stages.kind[code]
-    target = np.where(kind == OPEN, slot, np.where(kind == WON, labels.stages, labels.stages + 1))
+    slot = slots[code]
     follows = np.flatnonzero((deal[entered[1:]] == deal[entered[:-1]]) & (slot[:-1] >= 0)) + 1
-    here, before = entered[follows], entered[follows - 1]
-    left[here], stood_from_us[here] = slot[follows - 1], at_us[before]
-    goes = target[follows] >= 0
-    label[here[goes]] = left[here[goes]] * labels.targets + target[follows][goes]
-    said = history.last(deal[here], CATEGORY, at_us[here])
-    told = ~np.isnan(said)
-    also[here[told]] = labels.category + left[here[told]] * len(CATEGORIES) + said[told].astype(np.int64)
-
-    worked = np.flatnonzero(field == ACTIVITY)
-    age_days = (at_us[worked] - history.columns.created_at_us[deal[worked]]) / DAY_US
-    label[worked] = labels.activity + band_of(age_days)
-    label[field == ACTIVITY_IN] = labels.inbound
-
-    answered = np.flatnonzero((field >= BANT[0]) & (field <= BANT[-1]) & ~np.isnan(value))
-    label[answered] = labels.answer_of(field[answered] - BANT[0], value[answered])
+    stays, left, code = entered[follows], slot[follows - 1], code[follows]
+    target = np.where(
+        kind[code] == OPEN, slots[code], np.where(kind[code] == WON, len(stages), len(stages) + 1)
+    )
+    label[stays] = np.where(target >= 0, left * labels.targets + target, -1)
+    said = history.last(deal[stays], CATEGORY, at_us[stays])
+    also = np.where(np.isnan(said), -1.0, labels.category + left * len(CATEGORIES) + said).astype(np.int64)
 
     dated = np.flatnonzero((field == EXPECTED_CLOSE) & ~np.isnan(value))
-    ahead[dated] = np.log(np.maximum(value[dated] - at_us[dated] / DAY_US, 1.0))
-    ahead_slot[dated] = slots[history.stage(deal[dated], at_us[dated] + 1)]
-    return Courses(deal, label, also, left, stood_from_us, ahead, ahead_slot)
+    moment_us = at_us[dated]
+    then = slots[history.stage(deal[dated], moment_us + 1)]
+    if then.min(initial=0) < 0:
+        dated, moment_us, then = dated[then >= 0], moment_us[then >= 0], then[then >= 0]
+    ahead = np.log(np.maximum(value[dated] - moment_us / DAY_US, 1.0))
+    return Courses(slots, deal, label, stays, left, at_us[entered[follows - 1]], also, dated, ahead, then)

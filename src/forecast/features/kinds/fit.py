@@ -15,7 +15,7 @@ import numpy as np
 import scipy.sparse
 
 from forecast.arrays import Bools, Floats, Ints
-from forecast.features.kinds.courses import BANDS_DAYS, LEVELS, Courses, Labels, read_courses, slots_of
+from forecast.features.kinds.courses import BANDS_DAYS, LEVELS, Courses, Labels, read_courses
 from forecast.features.kinds.kinds import KINDS, Kinds
 from forecast.history import CATEGORIES, LOST, OPEN, WON, History
 from forecast.history.columns import BANT, CATEGORY, FIELDS, STAGE
@@ -66,7 +66,7 @@ def fit_kinds(history: History, until_us: int, use: tuple[str, ...]) -> Kinds | 
     labels = Labels(len(stages))
     courses = read_courses(history, stages)
     seen = _seen(history, courses, deal, end_us)
-    pace = _pace(history, courses, seen, slots_of(history, stages), stages)
+    pace = _pace(history, courses, seen, stages)
     usual, variance = _usual_dates(courses, seen, len(stages))
     observed = _observe(history, courses, seen, deal, end_us, stages, pace, usual, use)
     share = _first_guess(observed, labels, kind)
@@ -100,14 +100,14 @@ def _seen(history: History, courses: Courses, deal: Ints, end_us: Ints) -> Bools
     return history.at_us < ends[courses.deal]
 
 
-def _pace(history: History, courses: Courses, seen: Bools, slots: Ints, stages: tuple[str, ...]) -> Floats:
+def _pace(history: History, courses: Courses, seen: Bools, stages: tuple[str, ...]) -> Floats:
     """(S,) activities a day in each stage, relative to all stages together."""
     labels = Labels(len(stages))
     worked = np.flatnonzero(seen & (courses.label >= labels.activity) & (courses.label < labels.inbound))
-    slot = slots[history.stage(courses.deal[worked], history.at_us[worked])]
-    stays = np.flatnonzero(seen & (courses.left >= 0))
-    days = (history.at_us[stays] - courses.stood_from_us[stays]) / DAY_US
-    stood = np.bincount(courses.left[stays], days, len(stages)) + 1.0
+    slot = courses.slots[history.stage(courses.deal[worked], history.at_us[worked])]
+    known = seen[courses.stays]
+    days = (history.at_us[courses.stays] - courses.stood_from_us) / DAY_US
+    stood = np.bincount(courses.left[known], days[known], len(stages)) + 1.0
     number = np.bincount(slot[slot >= 0], minlength=len(stages))
     usual = (number.sum() + 1.0) / stood.sum()
     pace: Floats = (number + _ACTIVITIES) / (stood * usual + _ACTIVITIES)
@@ -116,9 +116,9 @@ def _pace(history: History, courses: Courses, seen: Bools, slots: Ints, stages: 
 
 def _usual_dates(courses: Courses, seen: Bools, stages: int) -> tuple[Floats, float]:
     """(S,) mean log of the days ahead of close dates said in each stage, and the variance around it."""
-    dated = np.flatnonzero(seen & (courses.ahead_slot >= 0))
-    slot, ahead = courses.ahead_slot[dated], courses.ahead_log_days[dated]
-    if not len(dated):
+    known = seen[courses.dated]
+    slot, ahead = courses.ahead_slot[known], courses.ahead_log_days[known]
+    if not len(slot):
         return np.zeros(stages), 1.0
     number = np.bincount(slot, minlength=stages)
     usual = (np.bincount(slot, ahead, stages) + ahead.mean()) / (number + 1.0)
@@ -139,10 +139,12 @@ def _observe(
     labels = Labels(len(stages))
     row = np.full(len(history), -1, dtype=np.int64)
     row[deal] = np.arange(len(deal))
-    slots = slots_of(history, stages)
+    slots = courses.slots
     allowed = _allowed(labels, use)
 
-    told = [(courses.deal[seen], courses.label[seen]), (courses.deal[seen], courses.also[seen])]
+    stays = courses.stays[seen[courses.stays]]
+    ended = seen[courses.stays]
+    told = [(courses.deal[seen], courses.label[seen]), (courses.deal[stays], courses.also[ended])]
     now = slots[history.stage(deal, end_us)]
     said = history.last(deal, CATEGORY, end_us)
     here = np.flatnonzero((now >= 0) & ~np.isnan(said))
@@ -155,12 +157,11 @@ def _observe(
     )
 
     # Stays that ended, and the one each open deal is in.
-    stays = np.flatnonzero(seen & (courses.left >= 0))
     since_us = history.last_at_us(deal, STAGE, end_us)
     open_ = np.flatnonzero(now >= 0)
     who = np.concatenate((row[courses.deal[stays]], open_))
-    slot = np.concatenate((courses.left[stays], now[open_]))
-    from_us = np.concatenate((courses.stood_from_us[stays], since_us[open_]))
+    slot = np.concatenate((courses.left[ended], now[open_]))
+    from_us = np.concatenate((courses.stood_from_us[ended], since_us[open_]))
     until_us = np.concatenate((history.at_us[stays], end_us[open_]))
     created_us = history.columns.created_at_us[deal][who]
     low, high = (np.maximum(at - created_us, 0) / DAY_US for at in (from_us, until_us))
@@ -173,9 +174,9 @@ def _observe(
             inside = np.maximum(np.minimum(high, end) - np.maximum(low, begin), 0.0)
             watched[:, band] = np.bincount(who, inside * pace[slot], size)
 
-    dated = np.flatnonzero(seen & (courses.ahead_slot >= 0) & ("days_to_close" in use))
+    dated = seen[courses.dated] & ("days_to_close" in use)
     further = courses.ahead_log_days[dated] - usual[courses.ahead_slot[dated]]
-    of = row[courses.deal[dated]]
+    of = row[courses.deal[courses.dated[dated]]]
     dates, sums = np.bincount(of, minlength=size).astype(np.float64), np.bincount(of, further, size)
     return _Observed(counts, stood.astype(np.float64), watched, dates, sums.astype(np.float64))
 

@@ -27,7 +27,7 @@ from typing import Any, Final
 import numpy as np
 
 from forecast.arrays import Floats, Ints
-from forecast.features.kinds.courses import BANDS_DAYS, Labels, band_of, read_courses, slots_of
+from forecast.features.kinds.courses import BANDS_DAYS, Labels, band_of, read_courses
 from forecast.history import CATEGORIES, History
 from forecast.history.columns import ACTIVITY_IN, CATEGORY, STAGE
 from forecast.periods import DAY_US
@@ -72,45 +72,49 @@ class Kinds:
     def bind(self, history: History) -> BoundKinds:
         """Read the courses of a history, ready to be asked about any moment."""
         courses = read_courses(history, self.stages)
-        # The last row serves what has no label.
-        weights = np.concatenate((self.weights, np.zeros((1, KINDS))))
-        told = weights[courses.label] + weights[courses.also]
-        stays = np.flatnonzero(courses.left >= 0)
+        told = self._weights[courses.label]
+        left, stays, dated = courses.left, courses.stays, courses.dated
+        told[stays] += self._weights[courses.also]
         told[stays] -= self.expected(
-            courses.left[stays],
-            courses.stood_from_us[stays],
+            left,
+            courses.stood_from_us,
             history.at_us[stays],
             history.columns.created_at_us[courses.deal[stays]],
         )
-        dated = np.flatnonzero(courses.ahead_slot >= 0)
-        further = courses.ahead_log_days[dated] - self.ahead_log_days[courses.ahead_slot[dated]]
-        shift = self.ahead_shift
-        told[dated] += (further[:, None] * shift - shift**2 / 2.0) / self.ahead_variance
+        further = courses.ahead_log_days - self.ahead_log_days[courses.ahead_slot]
+        told[dated] += further[:, None] * self._ahead[0] - self._ahead[1]
         running = np.zeros((len(told) + 1, KINDS), dtype=np.int64)
         np.cumsum(_units(told), axis=0, out=running[1:])
-        return BoundKinds(self, running, slots_of(history, self.stages))
+        return BoundKinds(self, running, courses.slots)
+
+    @cached_property
+    def _weights(self) -> Floats:
+        """(L + 1, KINDS) weights; the last row serves what has no label."""
+        return np.concatenate((self.weights, np.zeros((1, KINDS))))
+
+    @cached_property
+    def _ahead(self) -> Floats:
+        """(2, KINDS) what a close date says for each log day it lies further, and whatever it says."""
+        return np.stack((self.ahead_shift, self.ahead_shift**2 / 2.0)) / self.ahead_variance
 
     def expected(self, slot: Ints, from_us: Ints, until_us: Ints, created_us: Ints) -> Floats:
         """(n, KINDS) moves, closings and activities that were to be expected while a deal stood in a stage."""
-        start_days = np.maximum(from_us - created_us, 0) / DAY_US
-        end_days = np.maximum(until_us - created_us, 0) / DAY_US
-        worked = self._worked_until(end_days) - self._worked_until(start_days)
-        passed: Floats = (
-            self.leaving[slot] * (end_days - start_days)[:, None] + self.pace[slot, None] * worked
-        )
+        moments_us = np.empty((2, len(slot)), dtype=np.int64)
+        moments_us[0], moments_us[1] = from_us, until_us
+        days = np.maximum(moments_us - created_us, 0) / DAY_US
+        band = band_of(days)
+        worked = self._worked[band] + self.working[band] * days[..., None]
+        stood_days = (days[1] - days[0])[:, None]
+        passed: Floats = self.leaving[slot] * stood_days + self.pace[slot, None] * (worked[1] - worked[0])
         return passed
-
-    def _worked_until(self, age_days: Floats) -> Floats:
-        """(n, KINDS) activities expected until an age, in a stage of usual activity."""
-        band = band_of(age_days)
-        worked: Floats = self._worked[band] + self.working[band] * (age_days - BANDS_DAYS[band])[:, None]
-        return worked
 
     @cached_property
     def _worked(self) -> Floats:
-        """(bands, KINDS) activities expected until the start of each band."""
+        """(bands, KINDS) activities expected until an age in a band, beyond its rate times that age."""
         full = self.working[:-1] * np.diff(BANDS_DAYS)[:, None]
-        return np.concatenate((np.zeros((1, KINDS)), np.cumsum(full, axis=0)))
+        begun = np.concatenate((np.zeros((1, KINDS)), np.cumsum(full, axis=0)))
+        found: Floats = begun - self.working * BANDS_DAYS[:, None]
+        return found
 
     @cached_property
     def now_said(self) -> Floats:
@@ -189,8 +193,10 @@ class BoundKinds:
         slot = self.slots[np.where(np.isnan(stage), -1.0, stage).astype(np.int64)]
         said = np.where(np.isnan(category), len(CATEGORIES), category).astype(np.int64)
         known = (self.running[end[:_FIELDS]] - self.running[start[:_FIELDS]]).sum(axis=0)
-        stands = self.kinds.expected(np.maximum(slot, 0), since_us, at_us, created_us)
-        now = self.kinds.now_said[slot, said] - np.where(slot[:, None] >= 0, stands, 0.0)
+        stands = self.kinds.expected(slot, since_us, at_us, created_us)
+        if slot.min(initial=0) < 0:  # a stage that was not there when kinds were learnt says nothing
+            stands[slot < 0] = 0.0
+        now = self.kinds.now_said[slot, said] - stands
         return Likeness(self.kinds, known, now)
 
 
