@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 
 from forecast.features import FeatureMatrix, build
+from forecast.features.kinds import KINDS, Kinds
+from forecast.features.kinds.courses import BANDS_DAYS, Labels
 from forecast.history import DatedRecords, History, Landmarks, make_landmarks
 from forecast.models import (
     BoostedHazard,
@@ -38,6 +40,7 @@ __all__ = [
     "clock_picture",
     "company",
     "fitted",
+    "kinds_picture",
     "ladder_picture",
     "level_picture",
     "trees_picture",
@@ -66,10 +69,10 @@ def fitted() -> FittedModels:
     return models
 
 
-def _learnt(history: History, most: int) -> tuple[Landmarks, FeatureMatrix]:
+def _learnt(history: History, most: int, kinds: Kinds | None) -> tuple[Landmarks, FeatureMatrix]:
     """Landmarks and features of a history."""
     marks = make_landmarks(history, until_us=as_of_us(END)).thin(most, np.random.default_rng(0))
-    return marks, build(history, marks.deal, marks.at_us, DatedRecords.of(history))
+    return marks, build(history, marks.deal, marks.at_us, DatedRecords.of(history), kinds)
 
 
 def _linear_stage() -> LinearHazard:
@@ -79,6 +82,63 @@ def _linear_stage() -> LinearHazard:
     if isinstance(outcome, LinearHazard):
         return outcome
     raise TypeError(f"the sample company's ladder stopped at {outcome.name}")
+
+
+def kinds_picture() -> alt.HConcatChart:
+    """How the four kinds of the sample's deals are worked on, and how they end."""
+    kinds = fitted().kinds
+    if kinds is None:
+        raise TypeError("the sample company's ladder does without kinds")
+    share = np.exp(kinds.prior)
+    names = [
+        f"{name}, {share[at]:.0%}"
+        for at, name in enumerate(("hardly ever won", "seldom", "middling", "often"))
+    ]
+    colours = alt.Scale(domain=names, range=[GREY, RED, "#3b5bdb", GREEN])
+    ends = [*BANDS_DAYS[1:], 365.0]
+    worked = pd.concat(
+        pd.DataFrame(
+            {
+                "days": [*BANDS_DAYS, ends[-1]],
+                "rate": 7.0 * np.append(kinds.working[:, kind], kinds.working[-1, kind]),
+                "kind": names[kind],
+            }
+        )
+        for kind in range(KINDS)
+    )
+    legend = alt.Legend(orient="bottom", columns=2)
+    left = (
+        alt.Chart(worked)
+        .mark_line(interpolate="step-after", strokeWidth=1.8)
+        .encode(
+            x=alt.X("days:Q", title="age of the deal in days"),
+            y=alt.Y("rate:Q", title="activities a week, usual stage"),
+            color=alt.Color("kind:N", scale=colours, sort=names, title=None, legend=legend),
+        )
+        .properties(width=300, height=HEIGHT)
+    )
+    labels = Labels(len(kinds.stages))
+    ratio = np.exp(kinds.weights[: labels.activity].reshape(labels.stages, labels.targets, KINDS))
+    last = labels.stages - 1
+    ended = pd.DataFrame(
+        [
+            {"kind": names[kind], "cause": cause, "ratio": ratio[last, labels.stages + at, kind]}
+            for kind in range(KINDS)
+            for at, cause in enumerate(("won", "lost"))
+        ]
+    )
+    right = (
+        alt.Chart(ended)
+        .mark_bar()
+        .encode(
+            x=alt.X("ratio:Q", title="closings from the last stage, 1 = usual"),
+            y=alt.Y("cause:N", sort=["won", "lost"], title=None),
+            row=alt.Row("kind:N", sort=names, title=None, header=alt.Header(labels=False)),
+            color=alt.Color("kind:N", scale=colours, sort=names, title=None, legend=legend),
+        )
+        .properties(width=220, height=40)
+    )
+    return alt.hconcat(left, right)
 
 
 def baseline_picture() -> alt.VConcatChart:
@@ -186,7 +246,7 @@ def trees_picture() -> alt.HConcatChart:
     if not isinstance(models.outcome, BoostedHazard):
         raise TypeError("the sample company's ladder has no trees to draw")
     outcome, linear = models.outcome, models.outcome.linear
-    _, features = _learnt(company()[1], 20_000)
+    _, features = _learnt(company()[1], 20_000, fitted().kinds)
     stage = np.array([*features.texts("stage"), ""])[np.nan_to_num(features["stage"], nan=-1).astype(int)]
     silences = np.round(np.geomspace(1, 90, 25), 1)
     month = outcome.bins.centres_days < 30
@@ -261,7 +321,7 @@ def level_picture() -> alt.LayerChart:
     """Quarters of a company that wins ever faster, against a fit without drift, and what is made of them."""
     history = History.from_tables(simulate(deals=5000, seed=4, drift_per_year=0.25).tables)
     models = fit_models(history, END, FitSettings(windows=1, min_boosted_deals=1_000_000))
-    marks, features = _learnt(history, 120_000)
+    marks, features = _learnt(history, 120_000, models.kinds)
     model = models.outcome
     survival = Survival.of(marks, model.bins, models.seasons).paced(models.log_pace(features))
     came, expected = quarterly_residuals(

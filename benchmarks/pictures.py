@@ -25,6 +25,7 @@ from benchmarks.answer_pictures import (
 from benchmarks.model_pictures import (
     baseline_picture,
     clock_picture,
+    kinds_picture,
     ladder_picture,
     level_picture,
     trees_picture,
@@ -170,6 +171,7 @@ PICTURES: dict[str, Callable[[], alt.TopLevelMixin]] = {
     "baseline": baseline_picture,
     "season": season_picture,
     "clock": clock_picture,
+    "kinds": kinds_picture,
     "trees": trees_picture,
     "ladder": ladder_picture,
     "level": level_picture,

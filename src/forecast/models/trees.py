@@ -155,6 +155,52 @@ class _Questions:
 
 
 @dataclass(frozen=True)
+class _Asked:
+    """The questions of all features side by side.
+
+    features : (F,) that have thresholds; begins, first, unknown : (F,) where their thresholds begin, and the
+        rows of `remain` for a value below all of them, and for an unknown one
+    feature, threshold : (m,) all thresholds and what they are asked of
+    categories : features asked for equality, and the first of their rows
+    remain : (rows, T) as in `_Questions`, one feature after the other
+    """
+
+    features: Ints
+    begins: Ints
+    first: Ints
+    unknown: Ints
+    feature: Ints
+    threshold: Floats
+    categories: tuple[tuple[int, int], ...]
+    remain: NDArray[Any]
+
+    @classmethod
+    def of(cls, questions: dict[int, _Questions]) -> _Asked:
+        ends = np.cumsum([len(question.remain) for question in questions.values()])
+        rows = {
+            feature: (int(end) - len(question.remain), int(end) - 1)
+            for (feature, question), end in zip(questions.items(), ends, strict=True)
+        }
+        numeric = [(feature, question) for feature, question in questions.items() if not question.is_category]
+        features = np.array([feature for feature, _ in numeric], dtype=np.int64)
+        sizes = np.array([len(question.values) for _, question in numeric], dtype=np.int64)
+        return cls(
+            features,
+            np.cumsum(sizes) - sizes,
+            np.array([rows[feature][0] for feature, _ in numeric], dtype=np.int64),
+            np.array([rows[feature][1] for feature, _ in numeric], dtype=np.int64),
+            np.repeat(features, sizes),
+            np.concatenate([np.empty(0), *(question.values for _, question in numeric)]),
+            tuple(
+                (feature, rows[feature][0]) for feature, question in questions.items() if question.is_category
+            ),
+            np.concatenate([question.remain for question in questions.values()])
+            if questions
+            else np.empty((0, 0)),
+        )
+
+
+@dataclass(frozen=True)
 class Forest:
     """Trees in groups; a group's output is the sum of its trees.
 
@@ -209,6 +255,8 @@ class Forest:
 
         columns : (n, F) values in the order of `features`; NaN is unknown
         """
+        if len(columns) <= _FEW:
+            return self._leaves_of_few(columns)
         found = np.empty((len(columns), len(self._trees)), dtype=np.uint8)
         places = {feature: asked.places(columns[:, feature]) for feature, asked in self._questions.items()}
         # A tree of one leaf asks nothing: its only bit is there from the start.
@@ -223,6 +271,27 @@ class Forest:
                 now &= here
             np.take(_PLACE, now, out=found[start : start + size], mode="clip")
         return found
+
+    def _leaves_of_few(self, columns: Floats) -> NDArray[np.uint8]:
+        """The same for a few rows: all thresholds of all features are compared at once."""
+        asked = self._asked
+        parts = []
+        if len(asked.features):
+            above = columns[:, asked.feature] > asked.threshold
+            place = asked.first + np.add.reduceat(above, asked.begins, axis=1, dtype=np.int64)
+            parts.append(np.where(np.isnan(columns[:, asked.features]), asked.unknown, place))
+        for feature, first in asked.categories:
+            parts.append((first + self._questions[feature].places(columns[:, feature]))[:, None])
+        remain = self._all_leaves
+        if parts:
+            rows = np.concatenate(parts, axis=1)
+            remain = np.bitwise_and.reduce(asked.remain[rows], axis=1) & remain
+        found: NDArray[np.uint8] = np.broadcast_to(_PLACE[remain], (len(columns), len(self._trees)))
+        return found
+
+    @cached_property
+    def _asked(self) -> _Asked:
+        return _Asked.of(self._questions)
 
     @cached_property
     def _all_leaves(self) -> NDArray[Any]:
@@ -261,6 +330,8 @@ class Forest:
         return self._summed(self.leaves(columns), explained=True)
 
     def _summed(self, leaves: NDArray[np.uint8], *, explained: bool) -> tuple[Floats, Floats]:
+        if len(leaves) <= _FEW:
+            return self._few_summed(leaves, explained=explained)
         rows, first = len(leaves), 0
         output = np.zeros((rows, len(self.groups)))
         moved = np.zeros((rows, len(self.features) if explained else 0, len(self.groups)))
@@ -274,6 +345,23 @@ class Forest:
             if explained:
                 moved[:, :, g] = _rows_summed(contributions, at)
         return output, moved
+
+    def _few_summed(self, leaves: NDArray[np.uint8], *, explained: bool) -> tuple[Floats, Floats]:
+        """The same sums, in the same order, for a few rows: only features on the way to a leaf are added."""
+        rows, groups, features = len(leaves), len(self.groups), len(self.features)
+        paths = self._paths
+        at = leaves + paths.begins
+        place = paths.group + groups * np.arange(rows)[:, None]
+        output = _added(place, paths.value[at], rows * groups).reshape(rows, groups)
+        if not explained:
+            return output, np.zeros((rows, 0, groups))
+        cell = (paths.feature[at] + features * np.arange(rows)[:, None, None]) * groups + paths.group[:, None]
+        moved = _added(cell, paths.moved[at], rows * features * groups)
+        return output, moved.reshape(rows, features, groups)
+
+    @cached_property
+    def _paths(self) -> _Paths:
+        return _Paths.of(self)
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers and names."""
@@ -294,12 +382,47 @@ class Forest:
         return cls(features, groups)
 
 
+@dataclass(frozen=True)
+class _Paths:
+    """What each leaf of each tree says, without the features that are not asked on the way to it.
+
+    begins, group : (T,) first leaf of each tree, and its group
+    value : (T x MOST_LEAVES,) output of each leaf
+    feature, moved : (T x MOST_LEAVES, W) features on the way and what they contribute; zeros fill up
+    """
+
+    begins: Ints
+    group: Ints
+    value: Floats
+    feature: Ints
+    moved: Floats
+
+    @classmethod
+    def of(cls, forest: Forest) -> _Paths:
+        tables = forest._tables
+        value = np.concatenate([np.empty((0, 1)), *(value for value, _ in tables)])[:, 0]
+        moved = np.concatenate([np.empty((0, len(forest.features))), *(moved for _, moved in tables)])
+        most = int((moved != 0.0).sum(axis=1).max(initial=0))
+        # Those that contribute come first, in their order.
+        feature = np.argsort(moved == 0.0, axis=1, kind="stable")[:, :most]
+        sizes = [len(group) for group in forest.groups]
+        return cls(
+            np.arange(sum(sizes)) * MOST_LEAVES,
+            np.repeat(np.arange(len(sizes)), sizes),
+            value,
+            feature,
+            np.take_along_axis(moved, feature, axis=1),
+        )
+
+
+def _added(cell: Ints, values: Floats, cells: int) -> Floats:
+    """(cells,) sums of the values in each cell, one by one in their order."""
+    found: Floats = np.bincount(cell.ravel(), values.ravel(), cells).astype(np.float64, copy=False)
+    return found
+
+
 def _rows_summed(table: Floats, at: Ints) -> Floats:
     """(n, F) sums of the table's rows at (n, T): one by one in the order of the trees, however many rows n."""
-    if len(at) <= _FEW:
-        # Running totals, since a plain sum of a single column adds in pairs.
-        summed: Floats = np.cumsum(table[at], axis=1)[:, -1]
-        return summed
     # A sparse matrix of ones adds them up without laying them out.
     shape = (len(at), len(table))
     taken = csr_array((np.ones(at.size), at.ravel(), np.arange(len(at) + 1) * at.shape[1]), shape=shape)
