@@ -69,9 +69,12 @@ def distances(deals: int, seed: int, most: int) -> tuple[Floats, Floats]:
         moments = pd.to_datetime(at_us, unit="us", utc=True)
         return simulation.truth_within(history.deal_ids[deal], moments, HORIZONS_DAYS)
 
+    fitted = fit_models(history, LEARN_UNTIL, FitSettings())
+
     def design(deal: Ints, at_us: Ints, known: TrackRecords) -> Floats:
         day = pd.to_datetime(at_us, unit="us").day_of_year.to_numpy()
-        return np.column_stack((*build(history, deal, at_us, known).values, day, (day - 1) % 91))  # noqa: PD011  (no pandas)
+        features = build(history, deal, at_us, known, fitted.kinds)
+        return np.column_stack((*features.values, day, (day - 1) % 91))  # noqa: PD011  (no pandas)
 
     exact = truth(asked.deal, asked.at_us)
     lessons = logit(np.clip(truth(taught.deal, taught.at_us), _NEVER, _SURE))
@@ -86,9 +89,7 @@ def distances(deals: int, seed: int, most: int) -> tuple[Floats, Floats]:
             for h in range(len(HORIZONS_DAYS))
         ]
     )
-    ours = fit_models(history, LEARN_UNTIL, FitSettings()).win_probability(
-        history, asked.deal, asked.at_us, [float(h) for h in HORIZONS_DAYS]
-    )
+    ours = fitted.win_probability(history, asked.deal, asked.at_us, [float(h) for h in HORIZONS_DAYS])
     return np.abs(ours - exact).mean(axis=0), np.abs(spared - exact).mean(axis=0)
 
 

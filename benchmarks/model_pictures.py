@@ -90,10 +90,8 @@ def kinds_picture() -> alt.HConcatChart:
     if kinds is None:
         raise TypeError("the sample company's ladder does without kinds")
     share = np.exp(kinds.prior)
-    names = [
-        f"{name}, {share[at]:.0%}"
-        for at, name in enumerate(("hardly ever won", "seldom", "middling", "often"))
-    ]
+    told = ("hardly ever won", "seldom won", "middling", "often won")
+    names = [f"{name}, {part:.0%} of deals" for name, part in zip(told, share, strict=True)]
     colours = alt.Scale(domain=names, range=[GREY, RED, "#3b5bdb", GREEN])
     ends = [*BANDS_DAYS[1:], 365.0]
     worked = pd.concat(
