@@ -11,7 +11,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from forecast.errors import DataError
-from forecast.features import FeatureMatrix, build, decide_fields
+from forecast.features import LIKENESSES, FeatureMatrix, build, decide_fields
 from forecast.features.kinds import fit_kinds
 from forecast.history import LOST, OPEN, WON, DatedRecords, History, Landmarks, make_landmarks
 from forecast.models.amount import fit_amount
@@ -154,10 +154,11 @@ def _fit_models(
         recipe=chosen.recipe,
     )
     say("measuring how sure this is", 0.95)
+    # Kinds learnt later than an origin would know its future.
     refit = cheap_refits(
         landmarks,
         features,
-        use,
+        tuple(name for name in use if name not in LIKENESSES),
         seasons,
         history.stages,
         linear=outcome.name != StageCells.name,

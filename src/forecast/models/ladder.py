@@ -286,15 +286,21 @@ def fit_outcome(
         refused = (Rung("aalen-johansen", None, True, reason), Rung("linear", None, False, reason))
         return Outcome(cells, seasons, DealClock.flat(), refused, _cells_only(settings))
 
+    guess, every = seasons, use
+    if recipe is not None and not recipe.kinds:
+        use = _without_kinds(use)
     if settings.use_season:
-        seasons = _given_deals(rows, use, seasons, settings)
+        seasons = _given_deals(rows, use, guess, settings)
     if recipe is None:
         say("comparing models on later windows", 0.15)
         windows, use, why = _choose_kinds(rows, use, seasons, until_us, settings, causes)
+        if use != every and settings.use_season:
+            # What stays out must not have had a word in the season either: a refit will not have it.
+            seasons = _given_deals(rows, use, guess, settings)
+            windows = _windows(rows, use, seasons, until_us, settings, causes)
         recipe, ladder = _choose(windows, use, stages, seasons, settings, own, why, say)
     else:
         ladder = (Rung(recipe.rung, None, True, "chosen by an earlier fit; nothing was compared"),)
-        use = use if recipe.kinds else _without_kinds(use)
     if recipe.rung == StageCells.name:
         return Outcome(_cells(rows, seasons, stages), seasons, DealClock.flat(), ladder, recipe)
     say(f"fitting the {recipe.rung} model", 0.6)
@@ -441,7 +447,7 @@ def _choose(
         reason = f"gains {gain} over the best rung below"
         rungs.append(Rung(rung.name, _mean(scores), rises, reason, _by_window(scores)))
     chosen = next(rung.name for rung in rungs if rung.chosen)
-    kinds = chosen != StageCells.name and not set(LIKENESSES).isdisjoint(use)
+    kinds = chosen != StageCells.name and LIKENESSES[0] in windows[0].base.encoder.groups
     return Recipe(chosen, ridge, clock, rounds, kinds), tuple(rungs)
 
 
@@ -456,7 +462,7 @@ def _choose_kinds(
     """Windows with or without likeness to hidden kinds, the features that leaves, and why."""
     plain = _windows(rows, _without_kinds(use), seasons, until_us, settings, causes)
     if not plain or np.isnan(rows.features[LIKENESSES[0]]).all():
-        return plain, _without_kinds(use), ""
+        return plain, use, ""
     windows = _windows(rows, use, seasons, until_us, settings, causes)
     flat = [DealClock.flat()] * len(windows)
     grid = sorted(settings.ridge_grid)
