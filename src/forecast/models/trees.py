@@ -161,7 +161,8 @@ class _Asked:
     features : (F,) that have thresholds; begins, first, unknown : (F,) where their thresholds begin, and the
         rows of `remain` for a value below all of them, and for an unknown one
     feature, threshold : (m,) all thresholds and what they are asked of
-    categories : features asked for equality, and the first of their rows
+    categories : (K,) features asked for equality; their codes have most_codes - 1 at most, and row_of_code, from
+        codes_begin on, has the row of `remain` for an unknown one, for codes 0, 1, ..., and for any beyond
     remain : (rows, T) as in `_Questions`, one feature after the other
     """
 
@@ -171,7 +172,10 @@ class _Asked:
     unknown: Ints
     feature: Ints
     threshold: Floats
-    categories: tuple[tuple[int, int], ...]
+    categories: Ints
+    codes_begin: Ints
+    most_codes: Ints
+    row_of_code: Ints
     remain: NDArray[Any]
 
     @classmethod
@@ -182,8 +186,17 @@ class _Asked:
             for (feature, question), end in zip(questions.items(), ends, strict=True)
         }
         numeric = [(feature, question) for feature, question in questions.items() if not question.is_category]
+        others = [(feature, question) for feature, question in questions.items() if question.is_category]
         features = np.array([feature for feature, _ in numeric], dtype=np.int64)
         sizes = np.array([len(question.values) for _, question in numeric], dtype=np.int64)
+        most = np.array(
+            [2 + int(question.values.max(initial=-1.0)) for _, question in others], dtype=np.int64
+        )
+        of_codes = [
+            rows[feature][0] + question.places(np.array([np.nan, *range(last)], dtype=np.float64))
+            for (feature, question), last in zip(others, most.tolist(), strict=True)
+        ]
+        nothing: Ints = np.empty(0, dtype=np.int64)
         return cls(
             features,
             np.cumsum(sizes) - sizes,
@@ -191,9 +204,10 @@ class _Asked:
             np.array([rows[feature][1] for feature, _ in numeric], dtype=np.int64),
             np.repeat(features, sizes),
             np.concatenate([np.empty(0), *(question.values for _, question in numeric)]),
-            tuple(
-                (feature, rows[feature][0]) for feature, question in questions.items() if question.is_category
-            ),
+            np.array([feature for feature, _ in others], dtype=np.int64),
+            np.cumsum(most + 1) - (most + 1),
+            most,
+            np.concatenate([nothing, *of_codes]),
             np.concatenate([question.remain for question in questions.values()])
             if questions
             else np.empty((0, 0)),
@@ -280,13 +294,16 @@ class Forest:
             above = columns[:, asked.feature] > asked.threshold
             place = asked.first + np.add.reduceat(above, asked.begins, axis=1, dtype=np.int64)
             parts.append(np.where(np.isnan(columns[:, asked.features]), asked.unknown, place))
-        for feature, first in asked.categories:
-            parts.append((first + self._questions[feature].places(columns[:, feature]))[:, None])
-        remain = self._all_leaves
+        if len(asked.categories):
+            code = columns[:, asked.categories]
+            is_code = (code >= 0.0) & (np.floor(code) == code)
+            place = np.minimum(np.where(is_code, code + 1.0, np.inf), asked.most_codes).astype(np.int64)
+            place[np.isnan(code)] = 0
+            parts.append(asked.row_of_code[asked.codes_begin + place])
+        remain = np.tile(self._all_leaves, (len(columns), 1))
         if parts:
-            rows = np.concatenate(parts, axis=1)
-            remain = np.bitwise_and.reduce(asked.remain[rows], axis=1) & remain
-        found: NDArray[np.uint8] = np.broadcast_to(_PLACE[remain], (len(columns), len(self._trees)))
+            remain &= np.bitwise_and.reduce(asked.remain[np.concatenate(parts, axis=1)], axis=1)
+        found: NDArray[np.uint8] = _PLACE[remain]
         return found
 
     @cached_property
@@ -351,11 +368,13 @@ class Forest:
         rows, groups, features = len(leaves), len(self.groups), len(self.features)
         paths = self._paths
         at = leaves + paths.begins
-        place = paths.group + groups * np.arange(rows)[:, None]
-        output = _added(place, paths.value[at], rows * groups).reshape(rows, groups)
+        of_row = np.arange(rows)[:, None]
+        output = _added(paths.group + groups * of_row, paths.value[at], rows * groups).reshape(rows, groups)
         if not explained:
             return output, np.zeros((rows, 0, groups))
-        cell = (paths.feature[at] + features * np.arange(rows)[:, None, None]) * groups + paths.group[:, None]
+        cell = paths.cell[at]
+        if rows > 1:
+            cell += features * groups * of_row[..., None]
         moved = _added(cell, paths.moved[at], rows * features * groups)
         return output, moved.reshape(rows, features, groups)
 
@@ -388,13 +407,14 @@ class _Paths:
 
     begins, group : (T,) first leaf of each tree, and its group
     value : (T x MOST_LEAVES,) output of each leaf
-    feature, moved : (T x MOST_LEAVES, W) features on the way and what they contribute; zeros fill up
+    cell, moved : (T x MOST_LEAVES, W) features on the way, as feature x groups + group, and what they
+        contribute; zeros fill up
     """
 
     begins: Ints
     group: Ints
     value: Floats
-    feature: Ints
+    cell: Ints
     moved: Floats
 
     @classmethod
@@ -406,11 +426,12 @@ class _Paths:
         # Those that contribute come first, in their order.
         feature = np.argsort(moved == 0.0, axis=1, kind="stable")[:, :most]
         sizes = [len(group) for group in forest.groups]
+        group = np.repeat(np.arange(len(sizes)), sizes)
         return cls(
             np.arange(sum(sizes)) * MOST_LEAVES,
-            np.repeat(np.arange(len(sizes)), sizes),
+            group,
             value,
-            feature,
+            feature * len(sizes) + np.repeat(group, MOST_LEAVES)[:, None],
             np.take_along_axis(moved, feature, axis=1),
         )
 
