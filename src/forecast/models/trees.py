@@ -161,8 +161,9 @@ class _Asked:
     features : (F,) that have thresholds; begins, first, unknown : (F,) where their thresholds begin, and the
         rows of `remain` for a value below all of them, and for an unknown one
     feature, threshold : (m,) all thresholds and what they are asked of
-    categories : (K,) features asked for equality; their codes have most_codes - 1 at most, and row_of_code, from
-        codes_begin on, has the row of `remain` for an unknown one, for codes 0, 1, ..., and for any beyond
+    categories : (K,) features asked for equality
+    codes_begin, most_codes, row_of_code : where the codes of each begin in `row_of_code`, which has the row of
+        `remain` for an unknown one, then for codes 0, 1, ..., then for any code from `most_codes` - 1 on
     remain : (rows, T) as in `_Questions`, one feature after the other
     """
 
