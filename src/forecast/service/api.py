@@ -13,7 +13,6 @@ import os
 import re
 import time
 import traceback
-import uuid
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
@@ -540,7 +539,7 @@ def _as_of_us(answer: bytes) -> int | None:
 def _request_id(given: bytes | None) -> str:
     if given is not None and _REQUEST_ID.fullmatch(given):
         return given.decode("ascii")
-    return uuid.uuid4().hex
+    return os.urandom(16).hex()
 
 
 def _refuse(refusal: Refusal, seen: _Seen) -> _Reply:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -194,9 +195,9 @@ class Engine:
         told = json_rows(scores, moments=("as_of",), json_texts=("reasons",))
         by_id = dict(zip(scores["deal_id"].tolist(), told, strict=True))
         listed = b",".join([by_id[name] for name in request.sent.ids if name in by_id])
-        head = dumps({"model": self._ref(), "as_of": moment(request.as_of_us)})
+        at = moment(request.as_of_us).encode()
         skipped = dumps(_closed(history, request)) if len(told) < len(history) else b"[]"
-        return b'%s,"scores":[%s],"skipped":%s}' % (head[:-1], listed, skipped)
+        return b'{"model":%s,"as_of":"%s","scores":[%s],"skipped":%s}' % (self._told_ref, at, listed, skipped)
 
     def forecast_answer(self, request: ForecastRequest) -> dict[str, Any]:
         """Bookings of the period by company, region, team and user.
@@ -246,6 +247,10 @@ class Engine:
                 "amount": amount * rate,
             }
         )
+
+    @cached_property
+    def _told_ref(self) -> bytes:
+        return dumps(self._ref())
 
     def _ref(self) -> dict[str, str]:
         return {"bundle": self.bundle.id, "trained_until": moment(self.trained_until_us)}

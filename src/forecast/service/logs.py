@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final, Literal, TextIO
 
 from forecast.errors import UsageError
@@ -106,7 +108,7 @@ class _TextLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         said = _plain(record.getMessage() + _fault(record))
-        return f"{self.formatTime(record, '%Y-%m-%dT%H:%M:%S%z')} {record.levelname} {said}"
+        return f"{_second(int(record.created))} {record.levelname} {said}"
 
 
 class _JsonLines(logging.Formatter):
@@ -123,6 +125,12 @@ class _JsonLines(logging.Formatter):
         }
         # ASCII only: what a terminal or a reader of lines takes for a command stays letters.
         return json.dumps(line, default=str)
+
+
+@lru_cache(maxsize=4)
+def _second(at_s: int) -> str:
+    """The local time of a line, with its zone; many lines share a second."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(at_s))
 
 
 def _fault(record: logging.LogRecord) -> str:

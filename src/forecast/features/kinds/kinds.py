@@ -20,6 +20,7 @@ Sene, Taylor and Jacqmin-Gadda 2014); heterogeneity of hazards as in Heckman and
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -70,7 +71,19 @@ class Kinds:
     ahead_variance: float
 
     def bind(self, history: History) -> BoundKinds:
-        """Read the courses of a history, ready to be asked about any moment."""
+        """Read the courses of a history, ready to be asked about any moment; of the last one they are kept."""
+        for known, bound in self._kept:
+            if known() is history:
+                return bound
+        bound = self._bound(history)
+        self._kept[:] = [(weakref.ref(history), bound)]
+        return bound
+
+    @cached_property
+    def _kept(self) -> list[tuple[weakref.ref[History], BoundKinds]]:
+        return []
+
+    def _bound(self, history: History) -> BoundKinds:
         courses = read_courses(history, self.stages)
         told = self._weights[courses.label]
         left, stays, dated = courses.left, courses.stays, courses.dated
