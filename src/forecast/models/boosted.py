@@ -28,7 +28,6 @@ import numpy as np
 from forecast.arrays import Floats
 from forecast.features import FeatureMatrix
 from forecast.models.bins import Bins
-from forecast.models.encoder import Encoder
 from forecast.models.hazard import Survival, baseline_of
 from forecast.models.linear import LinearHazard
 from forecast.models.trees import Forest, Tree
@@ -96,17 +95,19 @@ class BoostedHazard:
 
     def coefficients(self, features: FeatureMatrix) -> Floats:
         """(n, 2, 4) coefficients of each row."""
-        found = self.linear.coefficients(features)
+        found = np.empty((len(features), *self.linear.intercept.shape))
         for start in range(0, len(features), _BLOCK):  # the leaves of a million rows would be a gigabyte
             rows = slice(start, start + _BLOCK)
-            trees = self.forest.predict(_columns(self.linear.encoder, features.take(rows)))
-            found[rows] += trees.reshape(-1, *found.shape[1:])
+            columns = self.linear.encoder.columns(features.take(rows))
+            trees = self.forest.predict(columns)
+            found[rows] = self.linear.from_columns(columns) + trees.reshape(-1, *found.shape[1:])
         return found
 
     def explain(self, features: FeatureMatrix) -> tuple[Floats, Floats]:
         """(n, 2, 4) coefficients and (n, G, 2, 4) contributions of linear stage and trees together."""
-        coefficients, contributions = self.linear.explain(features)
-        trees, moved = self.forest.explain(_columns(self.linear.encoder, features))
+        columns = self.linear.encoder.columns(features)
+        coefficients, contributions = self.linear.explain_columns(columns)
+        trees, moved = self.forest.explain(columns)
         shape = coefficients.shape
         return coefficients + trees.reshape(shape), contributions + moved.reshape(contributions.shape)
 
@@ -129,15 +130,6 @@ class BoostedHazard:
         return cls(linear, forest, np.array(data["baseline"], dtype=np.float64))
 
 
-def _columns(encoder: Encoder, features: FeatureMatrix) -> Floats:
-    """(n, G) values the trees read, in the order of the encoder's groups; categories as places of levels."""
-    columns = np.empty((len(features), len(encoder.groups)), order="F")
-    columns[:, : len(encoder.numeric)] = features.many_numbers(encoder.numeric_names).T
-    for at, category in enumerate(encoder.categories, start=len(encoder.numeric)):
-        columns[:, at] = category.codes(features)
-    return columns
-
-
 def can_boost() -> bool:
     """Whether LightGBM is installed (extra `train`)."""
     try:
@@ -156,7 +148,7 @@ class Boosting:
 
     def coefficients(self, features: FeatureMatrix, start: int, rounds: int) -> Floats:
         """(n, 2, 4) what `rounds` rounds from round `start` on add."""
-        columns = _columns(self.linear.encoder, features)
+        columns = self.linear.encoder.columns(features)
         found = np.zeros((len(columns), 2, len(self.linear.basis)))
         for k, booster in enumerate(self.boosters):
             if booster is not None:
@@ -197,7 +189,7 @@ def grow(
     categories = list(range(len(encoder.numeric), len(encoder.groups)))
     settings = {**_TREES, "seed": seed}
     data = lightgbm.Dataset(
-        _columns(encoder, features),
+        encoder.columns(features),
         label=np.zeros(len(features), dtype=np.float32),
         feature_name=[f"f{at}" for at in range(len(encoder.groups))],
         categorical_feature=categories,

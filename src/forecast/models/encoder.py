@@ -64,7 +64,6 @@ class _NumericColumns:
     flag_at, flag_source, flag_share : (M,), (M,) and (M, 1) the same for the flags
     """
 
-    names: tuple[str, ...]
     low: Floats
     high: Floats
     transforms: dict[str, Ints]
@@ -89,7 +88,6 @@ class _NumericColumns:
         at, source, knot, floor, centre, scale = np.array(columns).reshape(-1, 6).T
         flagged = [row for row, n in enumerate(numeric) if n.flag_missing]
         return cls(
-            names=tuple(n.name for n in numeric),
             low=np.array([n.low for n in numeric])[:, None],
             high=np.array([n.high for n in numeric])[:, None],
             transforms={
@@ -107,9 +105,8 @@ class _NumericColumns:
             flag_share=np.array([numeric[row].missing_share for row in flagged])[:, None],
         )
 
-    def fill(self, features: FeatureMatrix, design: Floats) -> None:
-        """Write the columns of n rows into their (n, P) design."""
-        values = features.many_numbers(self.names)
+    def fill(self, values: Floats, design: Floats) -> None:
+        """Write the columns of n rows with (K, n) values into their (n, P) design."""
         unknown = np.isnan(values)
         moved = np.minimum(np.maximum(np.where(unknown, 0.0, values), self.low), self.high)
         for kind, rows in self.transforms.items():
@@ -132,25 +129,14 @@ class _Category:
     def width(self) -> int:
         return len(self.levels)
 
-    @cached_property
-    def _place(self) -> dict[str, int]:
-        return {text: at for at, text in enumerate(self.levels)}
-
-    def codes(self, features: FeatureMatrix) -> Floats:
-        """(n,) place of each row's level; NaN where it is unknown or rare."""
-        place = self._place
-        mapping = np.array([*(place.get(t, np.nan) for t in features.texts(self.name)), np.nan])
-        values = features[self.name]
-        return mapping[np.where(np.isnan(values), -1, values).astype(np.int64)]
-
 
 @dataclass(frozen=True)
 class _CategoryColumns:
     """All levels of all categorical features side by side, for the same reason.
 
-    places : of each feature, level -> number of its column among all levels
+    places : of each feature, level -> its place among the levels of that feature
     at, share : (L,) where each column stands in the design, and (L, 1) the share of the training rows it has
-    feature : (L,) which feature each column belongs to
+    feature, place : (L,) which feature each column belongs to, and (L, 1) the place of its level
     stage : the columns of the stage
     """
 
@@ -159,6 +145,7 @@ class _CategoryColumns:
     at: Ints
     share: Floats
     feature: Ints
+    place: Floats
     stage: slice
 
     @classmethod
@@ -170,30 +157,34 @@ class _CategoryColumns:
         stages = names.index("stage") if "stage" in names else 0
         return cls(
             names=names,
-            places=tuple(
-                {text: start + at for at, text in enumerate(c.levels)}
-                for c, start in zip(categories, first, strict=True)
-            ),
+            places=tuple({text: at for at, text in enumerate(c.levels)} for c in categories),
             at=np.concatenate([start + np.arange(w) for start, w in zip(starts, widths, strict=True)]),
             share=np.array([share for c in categories for share in c.shares])[:, None],
             feature=np.repeat(np.arange(len(categories)), widths),
+            place=np.concatenate([np.arange(w, dtype=np.float64) for w in widths])[:, None],
             stage=slice(first[stages], first[stages] + widths[stages]),
         )
 
-    def fill(self, features: FeatureMatrix, design: Floats) -> NDArray[np.bool_]:
-        """Write the columns of n rows into their (n, P) design; returns (n, stages) which stage each is in."""
-        column: list[int] = []  # of every text of every feature, and of the unknown behind them
-        last = []
-        for name, place in zip(self.names, self.places, strict=True):
-            column += [place.get(text, -1) for text in features.texts(name)]
-            last.append(len(column))
-            column.append(-1)
-        begin = np.array([0, *(end + 1 for end in last[:-1])])[:, None]
+    def read(self, features: FeatureMatrix) -> Floats:
+        """(F, n) place of each row's level in each feature; NaN where it is unknown or rare."""
+        place_of: list[float] = []  # of every text of every feature, and of the unknown behind them
+        begins, ends = [], []
+        for name, places in zip(self.names, self.places, strict=True):
+            begins.append(len(place_of))
+            place_of += [places.get(text, np.nan) for text in features.texts(name)]
+            ends.append(len(place_of))
+            place_of.append(np.nan)
         values = np.array([features[name] for name in self.names])
-        unknown = np.isnan(values)
-        code = np.where(unknown, 0.0, values).astype(np.int64) + begin
-        mine = np.array(column)[np.where(unknown, np.array(last)[:, None], code)]
-        is_level: NDArray[np.bool_] = mine[self.feature] == np.arange(len(self.at))[:, None]
+        at = np.where(np.isnan(values), np.array(ends)[:, None], values + np.array(begins)[:, None])
+        found: Floats = np.array(place_of)[at.astype(np.int64)]
+        return found
+
+    def fill(self, places: Floats, design: Floats) -> NDArray[np.bool_]:
+        """Write the columns of n rows, in these levels (F, n), into their (n, P) design.
+
+        Returns (n, stages) which stage each is in.
+        """
+        is_level: NDArray[np.bool_] = places[self.feature] == self.place
         design[:, self.at] = (is_level - self.share).T
         return is_level[self.stage].T
 
@@ -245,17 +236,30 @@ class Encoder:
 
     def encode(self, features: FeatureMatrix) -> Floats:
         """(n, P), centred on the training rows."""
-        design = np.empty((len(features), self.width))
-        for start in range(0, len(features), _BLOCK):
+        return self.design(self.columns(features))
+
+    def columns(self, features: FeatureMatrix) -> Floats:
+        """(n, G) what is read of each feature: a number, or the place of a level; NaN for unknown and rare."""
+        columns = np.empty((len(features), len(self.groups)), order="F")
+        columns[:, : len(self.numeric)] = features.many_numbers(self.numeric_names).T
+        if self.categories:
+            columns[:, len(self.numeric) :] = self._category_columns.read(features).T
+        return columns
+
+    def design(self, columns: Floats) -> Floats:
+        """(n, P) the encoded rows, from what `columns` read of them."""
+        design = np.empty((len(columns), self.width))
+        for start in range(0, len(columns), _BLOCK):
             rows = slice(start, start + _BLOCK)
-            self._fill(features.take(rows), design[rows])
+            self._fill(columns[rows].T, design[rows])
         return design
 
-    def _fill(self, features: FeatureMatrix, design: Floats) -> None:
+    def _fill(self, values: Floats, design: Floats) -> None:
+        """values : (G, n)"""
         if self.numeric:
-            self._numeric_columns.fill(features, design)
+            self._numeric_columns.fill(values[: len(self.numeric)], design)
         if self.categories:
-            stage = self._category_columns.fill(features, design)
+            stage = self._category_columns.fill(values[len(self.numeric) :], design)
             if self._stuck is not None:
                 start = self._starts[_STUCK]
                 slopes = start + self._stuck.width

@@ -82,8 +82,12 @@ class LinearHazard:
         found = np.empty((len(features), 2, self.intercept.shape[1]))
         for start in range(0, len(features), _ENCODED):  # a million encoded rows would be a gigabyte
             rows = slice(start, start + _ENCODED)
-            found[rows] = self.from_design(self.encoder.encode(features.take(rows)))
+            found[rows] = self.from_columns(self.encoder.columns(features.take(rows)))
         return found
+
+    def from_columns(self, columns: Floats) -> Floats:
+        """(n, 2, 4) from what the encoder read of the features, (n, G)."""
+        return self.from_design(self.encoder.design(columns))
 
     def from_design(self, design: Floats) -> Floats:
         """(n, 2, 4) from an encoded (n, P) design."""
@@ -92,7 +96,11 @@ class LinearHazard:
 
     def explain(self, features: FeatureMatrix) -> tuple[Floats, Floats]:
         """(n, 2, 4) coefficients and (n, G, 2, 4) contributions; columns of one feature are added up."""
-        design = self.encoder.encode(features)
+        return self.explain_columns(self.encoder.columns(features))
+
+    def explain_columns(self, columns: Floats) -> tuple[Floats, Floats]:
+        """The same from what the encoder read of the features, (n, G)."""
+        design = self.encoder.design(columns)
         parts = design[:, :, None] * self.weights.reshape(len(self.weights), -1)[None]
         grouped = np.add.reduceat(parts, self.encoder.group_starts, axis=1)
         return self.from_design(design), grouped.reshape(len(design), len(self.groups), 2, -1)

@@ -2,7 +2,8 @@
 
 BentoML brings the supervisor, the workers and the packaging. Its own routes, access log, request metrics and
 time-out are not used: they log and label raw paths, answer errors in other shapes, and leave /metrics and
-/schema.json open. `Front` puts our application before them, so that every HTTP request meets one door.
+/schema.json open. `Front` stands before all of them, so that every HTTP request meets one door, and none pays
+for a task and a timer of its own that nobody waits for.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import bentoml
+from bentoml import Service
 
 from forecast.doctor import SERVER_FOLDER_PREFIX
 from forecast.errors import BusyError, ForecastError, UnavailableError
@@ -60,7 +62,7 @@ def bundle_path() -> Path:
 
 
 class Front:
-    """ASGI middleware that answers every HTTP request and leaves the server's life cycle to BentoML."""
+    """The ASGI application of a worker: answers every HTTP request, leaves the life cycle to BentoML's."""
 
     def __init__(self, app: Callable[..., Awaitable[None]], api: Api) -> None:
         self._app = app
@@ -81,15 +83,21 @@ class Front:
             await self._app(scope, receive, send)
 
 
+class _Direct(Service[Any]):  # type: ignore[misc]  # bentoml publishes no types
+    """A service whose requests do not pass through the framework's own application."""
+
+    def to_asgi(self, is_main: bool = True) -> Front:
+        """What a worker serves."""
+        return Front(super().to_asgi(is_main), _api)
+
+
 @bentoml.service(
     name="forecast-service",
+    service_class=_Direct,
     workers=int(os.environ.get(WORKERS) or 1),
     http={"host": "127.0.0.1", "port": 3000},
-    # The framework's own limit cannot be switched off; ours end a request before it (see Limits).
-    traffic={"timeout": 60},
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},
-    tracing={"excluded_urls": ".*"},
     # Small arrays and many processes: threads inside numpy only fight each other.
     envs=[
         # Every thread would keep what its largest book once needed: 60 MB a worker.
@@ -165,9 +173,6 @@ class Forecast:
             _admission()
         except ForecastError as error:
             _stop(error)
-
-
-Forecast.add_asgi_middleware(Front, api=_api)  # type: ignore[attr-defined]  # the decorator made it a service
 
 
 def _admission() -> Admission:
