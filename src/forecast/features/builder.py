@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -81,13 +81,9 @@ class FeatureMatrix:
     values: Floats
     history: History
 
-    @cached_property
-    def _row(self) -> dict[str, int]:
-        return _places(self.names)
-
     def __getitem__(self, name: str) -> Floats:
         """(n,) values of one feature; unknown everywhere for an attribute this history never heard of."""
-        row = self._row.get(name)
+        row = _places(self.names).get(name)
         values: Floats = np.full(len(self), np.nan) if row is None else self.values[row]
         return values
 
@@ -100,9 +96,9 @@ class FeatureMatrix:
 
     def replaced(self, by_name: Mapping[str, float | Floats]) -> FeatureMatrix:
         """The same rows with some features set to one value, or to (n,) values, each."""
-        values = self.values.copy()
+        values, row = self.values.copy(), _places(self.names)
         for name, value in by_name.items():
-            values[self._row[name]] = value
+            values[row[name]] = value
         return FeatureMatrix(self.names, values, self.history)
 
     def texts(self, name: str) -> tuple[str, ...]:

@@ -102,6 +102,7 @@ class Metrics:
             registry=self._registry,
             multiprocess_mode="livemax",
         )
+        self._kept: dict[tuple[str, int], tuple[Counter, Histogram]] = {}  # by route and status
         self._serving = ""
         self._named: set[str] = set()
 
@@ -123,12 +124,21 @@ class Metrics:
 
     def answered(self, route: str, status: int, seconds: float, deals: int, code: str | None) -> None:
         """A request was answered; `route` is one of our own paths, or `other`."""
-        self._requests.labels(route, str(status)).inc()
-        self._seconds.labels(route).observe(seconds)
+        requests, times = self._figures_of(route, status)
+        requests.inc()
+        times.observe(seconds)
         if code is not None:
             self._refused.labels(code).inc()
         if deals:
             self._deals.labels(route).inc(deals)
+
+    def _figures_of(self, route: str, status: int) -> tuple[Counter, Histogram]:
+        """The figures every answer moves; the library would find them anew under a lock, one by one."""
+        found = self._kept.get((route, status))
+        if found is None:
+            found = self._requests.labels(route, str(status)), self._seconds.labels(route)
+            self._kept[route, status] = found
+        return found
 
     def scored(self, route: str, answer: bytes) -> None:
         """Scores stand in an answer, or in a part of one: add them to their distribution."""
