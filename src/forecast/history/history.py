@@ -34,6 +34,7 @@ __all__ = ["MOVED", "PUSHED", "Closings", "History"]
 # Rows of `History.moves`: moves forward, back, stages skipped, re-openings; pushes of the date, and their days.
 MOVED: Final = slice(0, 4)
 PUSHED: Final = slice(4, 6)
+_OWNER_AND_AMOUNT: Final = np.array([[OWNER], [AMOUNT]])
 # "Never" as a time: later than every moment anybody can ask about.
 NEVER_US: Final = np.iinfo(np.int64).max // 4
 
@@ -150,13 +151,14 @@ class History:
         """Position after the last entry of `field` known before `at_us`, for many deals at once."""
         return self.index.end(deal * len(self.fields) + field, self.clock.rank(at_us))
 
-    def last(self, deal: Ints, field: int, at_us: Moments) -> Floats:
+    def last(self, deal: Ints, field: int | Ints, at_us: Moments) -> Floats:
         """Last value recorded before `at_us`; NaN if there is none.
 
-        deal, at_us : (n,) or broadcasting; returns (n,)
+        deal, field, at_us : (n,) or broadcasting: (F, 1) fields at once give (F, n)
         """
-        end = self.end(deal, field, at_us)
-        known = end > self.index.starts[deal * len(self.fields) + field]
+        group = deal * len(self.fields) + field
+        end = self.index.end(group, self.clock.rank(at_us))
+        known = end > self.index.starts[group]
         return np.where(known, self.value[end - 1], np.nan) if len(self.value) else np.full(end.shape, np.nan)
 
     def last_at_us(self, deal: Ints, field: int, at_us: Moments) -> Ints:
@@ -172,17 +174,27 @@ class History:
 
     def owner(self, deal: Ints, at_us: Moments) -> Ints:
         """Code of the owner as known before `at_us`; the deals table's owner where no event names one."""
-        code = self.last(deal, OWNER, at_us)
-        return np.where(np.isnan(code), self.columns.owner[deal], code).astype(np.int64)
+        return self._owner(deal, self.last(deal, OWNER, at_us))
 
     def amount_raw(self, deal: Ints, at_us: Moments) -> Floats:
         """Amount in the deal's own currency as known before `at_us`, NaN if unknown.
 
         A deal whose amount has no event at all is taken at the amount of the deals table.
         """
+        return self._amount_raw(deal, self.last(deal, AMOUNT, at_us))
+
+    def owner_and_amount_raw(self, deal: Ints, at_us: Moments) -> tuple[Ints, Floats]:
+        """Both, looked up at once."""
+        owner, raw = self.last(deal, _OWNER_AND_AMOUNT, at_us)
+        return self._owner(deal, owner), self._amount_raw(deal, raw)
+
+    def _owner(self, deal: Ints, code: Floats) -> Ints:
+        return np.where(np.isnan(code), self.columns.owner[deal], code).astype(np.int64)
+
+    def _amount_raw(self, deal: Ints, raw: Floats) -> Floats:
         group = deal * len(self.fields) + AMOUNT
         eventless = self.index.starts[group] == self.index.starts[group + 1]
-        return np.where(eventless, self.columns.amount_raw[deal], self.last(deal, AMOUNT, at_us))
+        return np.where(eventless, self.columns.amount_raw[deal], raw)
 
     def rate(self, deal: Ints, at_us: Moments) -> Floats:
         """Exchange rate of each deal's currency in force at each moment, NaN where none is known."""

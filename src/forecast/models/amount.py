@@ -85,9 +85,14 @@ class AmountModel:
         known = np.isfinite(mean) & (mean > 0)
         return np.where(known, stacked / np.where(known, mean, 1.0), 1.0)
 
-    def expected(self, history: History, deal: Ints, at_us: Ints) -> tuple[Floats, Floats]:
-        """(n,) amounts on record and (n,) those expected if won, in the reporting currency."""
-        mine, known, converted = self._look_up(history, deal, at_us)
+    def expected(
+        self, history: History, deal: Ints, at_us: Ints, raw: Floats | None = None
+    ) -> tuple[Floats, Floats]:
+        """(n,) amounts on record and (n,) those expected if won, in the reporting currency.
+
+        raw : (n,) `history.amount_raw` of the same deals, where it was looked up already
+        """
+        mine, known, converted = self._look_up(history, deal, at_us, raw)
         ratio, fresh = self._means
         return converted, np.where(known, converted * ratio[mine], fresh[mine])
 
@@ -127,7 +132,9 @@ class AmountModel:
         )
         return np.where(known[:, None], converted[:, None] * ratio, fresh)
 
-    def _look_up(self, history: History, deal: Ints, at_us: Ints) -> tuple[Ints, Any, Floats]:
+    def _look_up(
+        self, history: History, deal: Ints, at_us: Ints, raw: Floats | None = None
+    ) -> tuple[Ints, Any, Floats]:
         """(n,) place of each deal's segment in the sorted table, whether it has an amount, and that amount."""
         order, columns = self._order, history.columns
         # The last of each names those that have none.
@@ -135,7 +142,8 @@ class AmountModel:
         pipelines = [pipeline or "sales" for pipeline in (*history.vocabulary("pipeline").texts, "")]
         table = np.array([[order.get(f"{p}/{m}", order["*"]) for m in motions] for p in pipelines])
         mine = table[columns.pipeline[deal], columns.motion[deal]]
-        raw = history.amount_raw(deal, at_us)
+        if raw is None:
+            raw = history.amount_raw(deal, at_us)
         known = np.isfinite(raw) & (raw > 0)
         return mine, known, raw * history.rate(deal, at_us)
 

@@ -301,10 +301,10 @@ class Forest:
             place = np.minimum(np.where(is_code, code + 1.0, np.inf), asked.most_codes).astype(np.int64)
             place[np.isnan(code)] = 0
             parts.append(asked.row_of_code[asked.codes_begin + place])
-        remain = np.tile(self._all_leaves, (len(columns), 1))
-        if parts:
-            remain &= np.bitwise_and.reduce(asked.remain[np.concatenate(parts, axis=1)], axis=1)
-        found: NDArray[np.uint8] = _PLACE[remain]
+        if not parts:
+            return np.zeros((len(columns), len(self._trees)), dtype=np.uint8)  # trees of one leaf
+        remain = np.bitwise_and.reduce(asked.remain[np.concatenate(parts, axis=1)], axis=1)
+        found: NDArray[np.uint8] = _PLACE[remain & self._all_leaves]
         return found
 
     @cached_property

@@ -102,7 +102,8 @@ def score_arrays(
     marks, span = marks_and_span(as_of, period)
     cells = models.cells(at_us, marks)
     features = models.features(history, deal, when)
-    amount, if_won = models.amount.expected(history, deal, when)
+    owner, raw = history.owner_and_amount_raw(deal, when)
+    amount, if_won = models.amount.expected(history, deal, when, raw)
 
     explainer = None
     if reasons > 0:
@@ -146,7 +147,7 @@ def score_arrays(
         "deal_id": history.deal_ids[deal],
         "as_of": when,
         "pipeline": history.stages.pipeline_texts[stage],
-        "owner_id": history.vocabulary("owner_id").take(history.owner(deal, when)),
+        "owner_id": history.vocabulary("owner_id").take(owner),
         "stage": history.stages.stage_texts[stage],
         "amount": amount,
         "win_probability": win,
