@@ -10,7 +10,15 @@ from forecast.history import Landmarks
 from forecast.models import Bins, LinearHazard, Season, Survival, outcome_log_score
 from forecast.models.bins import exposures
 from forecast.models.encoder import Encoder
-from forecast.models.linear import _Cause, _rowwise_product, choose_knots, fit_linear
+from forecast.models.linear import (
+    LinearFits,
+    _Cause,
+    _hessian,
+    _penalty,
+    _rowwise_product,
+    choose_knots,
+    fit_linear,
+)
 from forecast.periods import DAY_US
 
 FLAT = (Season.flat(), Season.flat())
@@ -37,6 +45,10 @@ def fitted(rows: int, seed: int, ridge: float = 1.0) -> LinearHazard:
     return fit_linear(x, survival, BINS, Encoder((), ()), knots, ridge)
 
 
+def with_ones(x: np.ndarray) -> np.ndarray:
+    return np.hstack((np.ones((len(x), 1)), x))
+
+
 def test_known_effects_are_recovered() -> None:
     model = fitted(20_000, seed=1)
     np.testing.assert_allclose(model.weights[0, 0], 0.8, atol=0.08)
@@ -59,12 +71,12 @@ def test_gradient_and_hessian_agree_with_differences() -> None:
     x, landmarks = simulated(60, seed=4)
     survival = Survival.of(landmarks, BINS, FLAT)
     model = fitted(60, seed=4)
-    problem = _Cause.of(x, survival, 0, model.basis, 2.0, None)
+    problem = _Cause.of(with_ones(x), survival, 0, model.basis, _penalty(2.0, 4), None)
     theta = np.random.default_rng(0).normal(-4, 0.5, (2, 4))
     gradient = problem._gradient(theta, problem._value(theta)[1])
     numeric = approx_fprime(theta.ravel(), lambda t: problem._value(t.reshape(2, 4))[0], 1e-6).reshape(2, 4)
     np.testing.assert_allclose(gradient, numeric, rtol=1e-3, atol=1e-3)
-    hessian = problem._hessian(problem._value(theta)[1])
+    hessian = _hessian(problem.information(theta), _penalty(2.0, 4))
     step = np.zeros((2, 4))
     step[1, 2] = 1e-6
     slope = (problem._gradient(theta + step, problem._value(theta + step)[1]) - gradient) / 1e-6
@@ -75,11 +87,24 @@ def test_the_fit_is_an_optimum() -> None:
     x, landmarks = simulated(3_000, seed=5)
     survival = Survival.of(landmarks, BINS, FLAT)
     model = fitted(3_000, seed=5)
-    problem = _Cause.of(x, survival, 0, model.basis, 1.0, None)
+    problem = _Cause.of(with_ones(x), survival, 0, model.basis, _penalty(1.0, 4), None)
     theta = np.vstack((model.intercept[0], model.weights[:, 0]))
     best = problem._value(theta)[0]
     rng = np.random.default_rng(1)
     assert all(problem._value(theta + rng.normal(0, 0.02, theta.shape))[0] > best for _ in range(20))
+
+
+def test_where_a_fit_begins_does_not_show_in_its_end() -> None:
+    x, landmarks = simulated(3_000, seed=6)
+    survival = Survival.of(landmarks, BINS, FLAT)
+    knots = choose_knots(landmarks.duration_days[landmarks.cause > 0], BINS)
+    fits = LinearFits(x, BINS, Encoder((), ()), knots)
+    fits.fit(survival, 1.0)
+    fits.fit(survival.paced(np.full((1, 2, len(BINS)), 0.3)), 10.0)
+    after, anew = fits.fit(survival, 100.0), fit_linear(x, survival, BINS, Encoder((), ()), knots, 100.0)
+    np.testing.assert_allclose(after.weights, anew.weights, atol=2e-3)
+    after_bins, anew_bins = (m.intercept @ m.basis + m.baseline for m in (after, anew))
+    np.testing.assert_allclose(after_bins, anew_bins, atol=5e-3)
 
 
 def test_the_score_of_outcomes_equals_a_loop_over_hours() -> None:

@@ -34,7 +34,7 @@ from forecast.models.clock import CLOCKS, DealClock, fit_clock
 from forecast.models.encoder import Encoder, fit_encoder
 from forecast.models.fitted import Rung
 from forecast.models.hazard import CAUSES, OutcomeModel, Survival, outcome_log_score
-from forecast.models.linear import LinearHazard, choose_knots, fit_linear
+from forecast.models.linear import LinearFits, LinearHazard, choose_knots
 from forecast.models.origins import censored_at
 from forecast.models.recipe import Recipe
 from forecast.models.season import Season
@@ -157,8 +157,7 @@ class _Base:
     bins: Bins
     survival: Survival
     encoder: Encoder
-    design: Floats
-    knots_days: Floats
+    fits: LinearFits
     fitted: dict[tuple[float, str, bytes], LinearHazard] = field(default_factory=dict)
     clocks: dict[str, DealClock] = field(default_factory=dict)
 
@@ -167,26 +166,17 @@ class _Base:
         marks = rows.landmarks
         bins = Bins.for_follow_up(float(marks.duration_days.max(initial=7.0)))
         encoder = fit_encoder(rows.features, use, spline=len(rows) >= _FEW_ROWS)
-        return cls(
-            rows,
-            seasons,
-            bins,
-            Survival.of(marks, bins, seasons),
-            encoder,
-            encoder.encode(rows.features),
-            choose_knots(marks.duration_days[marks.cause > 0], bins),
-        )
+        knots_days = choose_knots(marks.duration_days[marks.cause > 0], bins)
+        fits = LinearFits(encoder.encode(rows.features), bins, encoder, knots_days)
+        return cls(rows, seasons, bins, Survival.of(marks, bins, seasons), encoder, fits)
 
     def linear(self, ridge: float, clock: DealClock) -> LinearHazard:
         """Fitted once for each ridge and clock: choices come back to the same ones."""
         key = ridge, clock.feature, clock.pace.tobytes()
         if key not in self.fitted:
             paced = self.survival.paced(clock.log_pace(self.rows.features, self.bins))
-            self.fitted[key] = self.linear_on(paced, ridge)
+            self.fitted[key] = self.fits.fit(paced, ridge)
         return self.fitted[key]
-
-    def linear_on(self, paced: Survival, ridge: float) -> LinearHazard:
-        return fit_linear(self.design, paced, self.bins, self.encoder, self.knots_days, ridge)
 
     def clock(self, feature: str, ridge: float) -> DealClock:
         """Fitted once for each feature, too."""
@@ -195,7 +185,7 @@ class _Base:
 
         def log_hazard(clock: DealClock) -> Floats:
             model = self.linear(ridge, clock)
-            found: Floats = model.from_design(self.design) @ model.basis + model.baseline
+            found: Floats = model.from_design(self.fits.design) @ model.basis + model.baseline
             return found
 
         if feature not in self.clocks:
@@ -330,13 +320,14 @@ def _given_deals(
 ) -> tuple[Season, Season]:
     """Season and linear hazards in turn, from a first guess of the season."""
     some = rows.sample(_SEASON_ROWS, settings.seed)
+    base = _Base.of(some, use, seasons)
     for _ in range(_SEASON_PASSES):
-        base = _Base.of(some, use, seasons)
-        model = base.linear(_SEASON_RIDGE, DealClock.flat())
-        log_hazard = model.from_design(base.design) @ model.basis + model.baseline
+        survival = Survival.of(some.landmarks, base.bins, seasons)
+        model = base.fits.fit(survival, _SEASON_RIDGE)
+        log_hazard = model.from_design(base.fits.design) @ model.basis + model.baseline
         seasons = season_given_deals(
             some.landmarks,
-            base.survival,
+            survival,
             log_hazard,
             base.bins,
             settings.fiscal_year_starts,

@@ -15,7 +15,7 @@ Source: piecewise-exponential regression (Friedman 1982) with time-varying coeff
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -28,7 +28,7 @@ from forecast.models.bins import Bins, hats
 from forecast.models.encoder import Encoder
 from forecast.models.hazard import Survival, baseline_of
 
-__all__ = ["LinearHazard", "choose_knots", "fit_linear"]
+__all__ = ["LinearFits", "LinearHazard", "choose_knots", "fit_linear"]
 
 _KNOTS_AT: Final = (0.04, 0.35, 0.65, 0.96)
 _SHAPE_RIDGE: Final = 4.0  # deviations over time are shrunk this much more than the common effect
@@ -161,40 +161,111 @@ def choose_knots(duration_days: Floats, bins: Bins) -> Floats:
 def fit_linear(
     design: Floats, survival: Survival, bins: Bins, encoder: Encoder, knots_days: Floats, ridge: float
 ) -> LinearHazard:
-    """Maximise the penalised exact likelihood, one cause after the other.
+    """One fit; see `LinearFits`."""
+    return LinearFits(design, bins, encoder, knots_days).fit(survival, ridge)
 
-    design : (n, P) encoded features of the landmarks in `survival`
-    ridge : strength of shrinkage in units of landmarks' information about a column of unit variance
+
+class LinearFits:
+    """Fits to the same rows, one for each strength of shrinkage and each clock that is tried.
+
+    Whatever is tried next lies close by: a fit begins where the last one ended and keeps the curvature it was
+    given, so all but the first cost a few gradients.
+
+    design : (n, P) encoded features of the landmarks
     """
-    basis = hats(knots_days, bins.centres_days)
-    scattered = np.argsort(np.sin(np.arange(len(design)) * 12.9898))  # no order, and the same on every run
-    some, fewer = np.sort(scattered[:_CURVATURE_ROWS]), np.sort(scattered[:_FIRST_CURVATURE_ROWS])
-    thetas, curvatures = [], []
-    for k in range(2):
+
+    def __init__(self, design: Floats, bins: Bins, encoder: Encoder, knots_days: Floats) -> None:
+        self._bins, self._encoder, self._knots_days = bins, encoder, knots_days
+        self._basis = hats(knots_days, bins.centres_days)
+        self._with_ones = np.hstack((np.ones((len(design), 1)), design))
+        self._starts: tuple[_Start, ...] = ()
+        self._baseline = np.zeros((2, len(bins)))
+
+    @property
+    def design(self) -> Floats:
+        """(n, P) the encoded rows."""
+        return self._with_ones[:, 1:]
+
+    def fit(self, survival: Survival, ridge: float) -> LinearHazard:
+        """Maximise the penalised exact likelihood, one cause after the other.
+
+        survival : the n landmarks on the time axis
+        ridge : strength of shrinkage in units of landmarks' information about a column of unit variance
+        """
+        penalty = _penalty(ridge, len(self._basis))
+        starts = self._starts or tuple(self._start(survival, k, penalty) for k in range(2))
+        curvatures = [_factorised(start.information, penalty) for start in starts]
+        thetas, baseline = [start.theta for start in starts], self._baseline
+        for _ in range(_PASSES):
+            paced = survival.paced(np.broadcast_to(baseline, (1, *baseline.shape)))
+            fitted = np.empty((len(self._with_ones), 2, len(self._bins)))
+            for k in range(2):
+                cause = _Cause.of(self._with_ones, paced, k, self._basis, penalty, None)
+                thetas[k] = cause.solve(thetas[k], curvatures[k])
+                fitted[:, k] = (self._with_ones @ thetas[k]) @ self._basis
+            baseline = baseline + baseline_of(paced, fitted)
+        self._starts = tuple(replace(start, theta=theta) for start, theta in zip(starts, thetas, strict=True))
+        self._baseline = baseline
+        intercept = np.stack([theta[0] for theta in thetas])
+        weights = np.stack([theta[1:] for theta in thetas], axis=1)
+        return LinearHazard(
+            self._bins, self._encoder, self._knots_days, intercept, weights, float(ridge), baseline
+        )
+
+    def _start(self, survival: Survival, k: int, penalty: Floats) -> _Start:
+        """A cause's optimum on some of the rows, and the curvature there."""
+        design = self._with_ones
+        scattered = np.argsort(np.sin(np.arange(len(design)) * 12.9898))  # no order, the same on every run
+        some, fewer = np.sort(scattered[:_CURVATURE_ROWS]), np.sort(scattered[:_FIRST_CURVATURE_ROWS])
         total = max(float(survival.weight[survival.cause == k + 1].sum()), 0.5)
-        theta = np.zeros((design.shape[1] + 1, len(knots_days)))
+        theta = np.zeros((design.shape[1], len(self._basis)))
         theta[0] = np.log(total / float(survival.exposure[k].sum(axis=1) @ survival.weight))
-        few = _Cause.of(design, survival, k, basis, ridge, some)
-        first = _Cause.of(design, survival, k, basis, ridge, fewer).curvature(theta)
-        theta = few.solve(theta, first, steps=8)
-        thetas.append(theta)
-        curvatures.append(few.curvature(theta))
-    baseline = np.zeros((2, len(bins)))
-    for _ in range(_PASSES):
-        paced = survival.paced(np.broadcast_to(baseline, (1, *baseline.shape)))
-        fitted = np.empty((len(design), 2, len(bins)))
-        for k in range(2):
-            thetas[k] = _Cause.of(design, paced, k, basis, ridge, None).solve(thetas[k], curvatures[k])
-            fitted[:, k] = (thetas[k][0] + design @ thetas[k][1:]) @ basis
-        baseline = baseline + baseline_of(paced, fitted)
-    intercept = np.stack([theta[0] for theta in thetas])
-    weights = np.stack([theta[1:] for theta in thetas], axis=1)
-    return LinearHazard(bins, encoder, knots_days, intercept, weights, float(ridge), baseline)
+        few = _Cause.of(design, survival, k, self._basis, penalty, some)
+        first = _Cause.of(design, survival, k, self._basis, penalty, fewer).information(theta)
+        theta = few.solve(theta, _factorised(first, penalty), steps=8)
+        return _Start(theta, few.information(theta))
+
+
+@dataclass(frozen=True)
+class _Start:
+    """Where a fit of one cause begins.
+
+    theta : (1 + P, 4)
+    information : (4(1 + P), 4(1 + P)) of all rows about there, estimated from some of them
+    """
+
+    theta: Floats
+    information: Floats
+
+
+def _penalty(ridge: float, hats_count: int) -> Floats:
+    """(4, 4) matrix M: min over u of |u|^2 + s * sum_b (theta_b - u)^2 is theta' M theta."""
+    shape = _SHAPE_RIDGE
+    one = np.ones((hats_count, hats_count))
+    return ridge * (shape * np.eye(hats_count) - shape**2 / (1.0 + shape * hats_count) * one)
+
+
+def _hessian(information: Floats, penalty: Floats) -> Floats:
+    """The information with a penalty on every column but the intercept."""
+    hats_count = len(penalty)
+    columns = len(information) // hats_count
+    found = information.reshape(hats_count, columns, hats_count, columns).copy()
+    inner = np.arange(1, columns)
+    for a in range(hats_count):
+        for b in range(hats_count):
+            found[a, inner, b, inner] += penalty[a, b]
+    return found.reshape(information.shape)
+
+
+def _factorised(information: Floats, penalty: Floats) -> Any:
+    return cho_factor(_hessian(information, penalty), lower=True, overwrite_a=True, check_finite=False)
 
 
 @dataclass(frozen=True)
 class _Cause:
     """The penalised likelihood of one cause in theta of shape (1 + P, 4): intercept first.
+
+    design : (n, 1 + P) ones first
 
     Common effect u and deviations v of a column are one set of four numbers theta = u + v whose penalty,
     minimised over u, is a quadratic form with matrix `penalty` (4, 4).
@@ -208,22 +279,17 @@ class _Cause:
     penalty: Floats
 
     @classmethod
-    def of(cls, design: Floats, survival: Survival, k: int, basis: Floats, ridge: float, rows: Any) -> _Cause:
+    def of(
+        cls, design: Floats, survival: Survival, k: int, basis: Floats, penalty: Floats, rows: Any
+    ) -> _Cause:
         take = slice(None) if rows is None else rows
-        scale = 1.0 if rows is None else len(rows) / len(survival.bin)
         weight = survival.weight[take]
         ended = (survival.cause[take] == k + 1) * weight
-        hats_count = len(basis)
-        # min over u of |u|^2 + s * sum_b (theta_b - u)^2 is theta' M theta with this M.
-        shape = _SHAPE_RIDGE
-        penalty = ridge * (
-            shape * np.eye(hats_count) - shape**2 / (1.0 + shape * hats_count) * np.ones((hats_count,) * 2)
-        )
         return cls(
-            np.hstack((np.ones((len(weight), 1)), design[take])),
+            design[take],
             survival.exposure[k][take] * weight[:, None],
             ended[:, None] * basis[:, survival.bin[take]].T,
-            scale,
+            1.0 if rows is None else len(rows) / len(survival.bin),
             basis,
             penalty,
         )
@@ -245,32 +311,24 @@ class _Cause:
         gradient[0] += _INTERCEPT_RIDGE * theta[0]
         return gradient
 
-    def _hessian(self, expected: Floats) -> Floats:
-        """(4(1+P), 4(1+P)) blocks by hat; hats further apart than neighbours do not overlap."""
+    def information(self, theta: Floats) -> Floats:
+        """(4(1 + P), 4(1 + P)) second derivatives without the penalty, scaled to all rows if these are some.
+
+        Blocks by hat; hats further apart than neighbours do not overlap.
+        """
+        expected = self._value(theta)[1]
         columns, hats_count = self.design.shape[1], len(self.basis)
-        hessian = np.zeros((hats_count, columns, hats_count, columns))
+        found = np.zeros((hats_count, columns, hats_count, columns))
         for a in range(hats_count):
             for b in range(a, min(a + 2, hats_count)):
                 weight = expected @ (self.basis[a] * self.basis[b])
                 block = (self.design * weight[:, None]).T @ self.design
-                hessian[a, :, b, :] = block
-                hessian[b, :, a, :] = block
-        inner = np.arange(1, columns)
-        for a in range(hats_count):
-            for b in range(hats_count):
-                hessian[a, inner, b, inner] += self.weight_scale * self.penalty[a, b]
-            hessian[a, 0, a, 0] += _INTERCEPT_RIDGE
-        return hessian.reshape(hats_count * columns, -1)
-
-    def curvature(self, theta: Floats) -> Any:
-        """The Hessian at `theta` of one row, so to speak: factorised, and free of how many rows there are."""
-        hessian = self._hessian(self._value(theta)[1]) / self.weight_scale
-        return cho_factor(
-            hessian + 1e-8 / self.weight_scale * np.eye(len(hessian)),
-            lower=True,
-            overwrite_a=True,
-            check_finite=False,
-        )
+                found[a, :, b, :] = block
+                found[b, :, a, :] = block
+            found[a, 0, a, 0] += _INTERCEPT_RIDGE
+        flat = found.reshape(hats_count * columns, -1)
+        flat[np.diag_indices_from(flat)] += 1e-8
+        return flat / self.weight_scale
 
     def solve(self, theta: Floats, curvature: Any, steps: int = 100) -> Floats:
         """Limited-memory BFGS that starts from the curvature of some of the rows.
