@@ -17,9 +17,10 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
 from forecast.arrays import Floats
@@ -39,7 +40,9 @@ _CURVATURE_ROWS: Final = 5_000  # enough for a good direction, see `_Cause.solve
 _FIRST_CURVATURE_ROWS: Final = 1_500  # where nothing is known yet, less will do
 _MEMORY: Final = 12  # steps the optimiser remembers
 _PASSES: Final = 2  # in turn with the baseline; a third changes no digit
+_SHORTEST: Final = 1e-3  # part of a step
 _ENOUGH: Final = 2e-3  # a gain of this much log-likelihood changes no digit anybody reads
+_Numbers: TypeAlias = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -175,16 +178,13 @@ class LinearFits:
     """
 
     def __init__(self, design: Floats, bins: Bins, encoder: Encoder, knots_days: Floats) -> None:
+        self.design = design
         self._bins, self._encoder, self._knots_days = bins, encoder, knots_days
         self._basis = hats(knots_days, bins.centres_days)
-        self._with_ones = np.hstack((np.ones((len(design), 1)), design))
+        # Half the memory is read in half the time, and no step of the optimiser needs more digits.
+        self._single = np.ones((len(design), 1 + design.shape[1]), dtype=np.float32)
+        self._single[:, 1:] = design
         self._starts: tuple[_Start, ...] = ()
-        self._baseline = np.zeros((2, len(bins)))
-
-    @property
-    def design(self) -> Floats:
-        """(n, P) the encoded rows."""
-        return self._with_ones[:, 1:]
 
     def fit(self, survival: Survival, ridge: float) -> LinearHazard:
         """Maximise the penalised exact likelihood, one cause after the other.
@@ -195,17 +195,22 @@ class LinearFits:
         penalty = _penalty(ridge, len(self._basis))
         starts = self._starts or tuple(self._start(survival, k, penalty) for k in range(2))
         curvatures = [_factorised(start.information, penalty) for start in starts]
-        thetas, baseline = [start.theta for start in starts], self._baseline
-        for _ in range(_PASSES):
+        # The baseline begins at nothing every time: how far it is drawn there depends on the passes.
+        baseline = np.zeros((2, len(self._bins)))
+        ends: list[list[Floats]] = [[], []]
+        for number in range(_PASSES):
             paced = survival.paced(np.broadcast_to(baseline, (1, *baseline.shape)))
-            fitted = np.empty((len(self._with_ones), 2, len(self._bins)))
-            for k in range(2):
-                cause = _Cause.of(self._with_ones, paced, k, self._basis, penalty, None)
-                thetas[k] = cause.solve(thetas[k], curvatures[k])
-                fitted[:, k] = (self._with_ones @ thetas[k]) @ self._basis
+            fitted = np.empty((len(self.design), 2, len(self._bins)))
+            for k, start in enumerate(starts):
+                cause = _Cause.of(self._single, paced, k, self._basis, penalty, None)
+                begin = start.thetas[number] if number < len(start.thetas) else ends[k][-1]
+                ends[k].append(cause.solve(begin, curvatures[k]))
+                fitted[:, k] = cause.coefficients(ends[k][-1]).astype(np.float64) @ self._basis
             baseline = baseline + baseline_of(paced, fitted)
-        self._starts = tuple(replace(start, theta=theta) for start, theta in zip(starts, thetas, strict=True))
-        self._baseline = baseline
+        self._starts = tuple(
+            replace(start, thetas=tuple(end)) for start, end in zip(starts, ends, strict=True)
+        )
+        thetas = [end[-1] for end in ends]
         intercept = np.stack([theta[0] for theta in thetas])
         weights = np.stack([theta[1:] for theta in thetas], axis=1)
         return LinearHazard(
@@ -214,7 +219,7 @@ class LinearFits:
 
     def _start(self, survival: Survival, k: int, penalty: Floats) -> _Start:
         """A cause's optimum on some of the rows, and the curvature there."""
-        design = self._with_ones
+        design = self._single
         scattered = np.argsort(np.sin(np.arange(len(design)) * 12.9898))  # no order, the same on every run
         some, fewer = np.sort(scattered[:_CURVATURE_ROWS]), np.sort(scattered[:_FIRST_CURVATURE_ROWS])
         total = max(float(survival.weight[survival.cause == k + 1].sum()), 0.5)
@@ -223,18 +228,18 @@ class LinearFits:
         few = _Cause.of(design, survival, k, self._basis, penalty, some)
         first = _Cause.of(design, survival, k, self._basis, penalty, fewer).information(theta)
         theta = few.solve(theta, _factorised(first, penalty), steps=8)
-        return _Start(theta, few.information(theta))
+        return _Start((theta,), few.information(theta))
 
 
 @dataclass(frozen=True)
 class _Start:
     """Where a fit of one cause begins.
 
-    theta : (1 + P, 4)
+    thetas : (1 + P, 4) for each pass; a pass without one goes on where the one before ended
     information : (4(1 + P), 4(1 + P)) of all rows about there, estimated from some of them
     """
 
-    theta: Floats
+    thetas: tuple[Floats, ...]
     information: Floats
 
 
@@ -265,17 +270,17 @@ def _factorised(information: Floats, penalty: Floats) -> Any:
 class _Cause:
     """The penalised likelihood of one cause in theta of shape (1 + P, 4): intercept first.
 
-    design : (n, 1 + P) ones first
+    design : (n, 1 + P) ones first; its precision is that of all sums over rows but the likelihood's
 
     Common effect u and deviations v of a column are one set of four numbers theta = u + v whose penalty,
     minimised over u, is a quadratic form with matrix `penalty` (4, 4).
     """
 
-    design: Floats
-    exposure: Floats
-    event_rows: Floats
+    design: _Numbers
+    exposure: _Numbers
+    event_rows: _Numbers
     weight_scale: float
-    basis: Floats
+    basis: _Numbers
     penalty: Floats
 
     @classmethod
@@ -287,26 +292,33 @@ class _Cause:
         ended = (survival.cause[take] == k + 1) * weight
         return cls(
             design[take],
-            survival.exposure[k][take] * weight[:, None],
-            ended[:, None] * basis[:, survival.bin[take]].T,
+            (survival.exposure[k][take] * weight[:, None]).astype(design.dtype),
+            (ended[:, None] * basis[:, survival.bin[take]].T).astype(design.dtype),
             1.0 if rows is None else len(rows) / len(survival.bin),
-            basis,
+            basis.astype(design.dtype),
             penalty,
         )
 
-    def _value(self, theta: Floats) -> tuple[float, Floats]:
+    def coefficients(self, theta: Floats) -> _Numbers:
+        """(n, 4)"""
+        found: _Numbers = self.design @ theta.astype(self.design.dtype)
+        return found
+
+    def _value(self, theta: Floats) -> tuple[float, _Numbers]:
         """Penalised negative log-likelihood and (n, J) expected events."""
-        coefficients = self.design @ theta
-        log_hazard = np.minimum(coefficients @ self.basis, 20.0)
-        expected = self.exposure * np.exp(log_hazard)
-        value = float(expected.sum() - (self.event_rows * coefficients).sum())
+        coefficients = self.coefficients(theta)
+        expected = coefficients @ self.basis
+        np.exp(np.minimum(expected, 20.0, out=expected), out=expected)
+        expected *= self.exposure
+        came = np.einsum("nb,nb->", self.event_rows, coefficients, dtype=np.float64)
+        value = float(expected.sum(dtype=np.float64) - came)
         inner = theta[1:]
         value += 0.5 * self.weight_scale * float(((inner @ self.penalty) * inner).sum())
         value += 0.5 * _INTERCEPT_RIDGE * float((theta[0] ** 2).sum())
         return value, expected
 
-    def _gradient(self, theta: Floats, expected: Floats) -> Floats:
-        gradient = self.design.T @ (expected @ self.basis.T - self.event_rows)
+    def _gradient(self, theta: Floats, expected: _Numbers) -> Floats:
+        gradient = (self.design.T @ (expected @ self.basis.T - self.event_rows)).astype(np.float64)
         gradient[1:] += self.weight_scale * (theta[1:] @ self.penalty)
         gradient[0] += _INTERCEPT_RIDGE * theta[0]
         return gradient
@@ -349,9 +361,11 @@ class _Cause:
             while True:
                 trial = theta - length * direction
                 trial_value, trial_expected = self._value(trial)
-                if trial_value <= value - 1e-4 * length * decrease or length < 1e-6:
+                if trial_value <= value - 1e-4 * length * decrease:
                     break
                 length *= 0.5
+                if length < _SHORTEST:
+                    return theta  # rounding hides what is left to gain
             trial_gradient = self._gradient(trial, trial_expected)
             moved, turned = trial - theta, trial_gradient - gradient
             if float((moved * turned).sum()) > 0:
