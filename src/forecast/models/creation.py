@@ -52,7 +52,7 @@ _LEAST_CREATED: Final = 20
 _ROUNDS: Final = 30
 _CLEARLY: Final = 2.0  # units of log-likelihood
 _PRIOR_LEVEL: Final = 5.0  # and by as many the level of the last year is drawn to that of all years
-_PRIOR_CREATED: Final = 0.2  # creations that a bin of the clock is diluted with
+_PRIOR_CREATED: Final = 0.02  # creations that a bin of the clock is diluted with; all bins together: one
 
 
 @dataclass(frozen=True)
