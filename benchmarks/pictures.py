@@ -7,14 +7,16 @@ About four minutes on one core: `python -m benchmarks.pictures season level` dra
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import altair as alt
+import click
 import numpy as np
 import pandas as pd
 import vl_convert as vlc
+from rich.console import Console
+from rich.progress import track
 
 from benchmarks.answer_pictures import (
     amount_picture,
@@ -183,14 +185,16 @@ PICTURES: dict[str, Callable[[], alt.TopLevelMixin]] = {
 }
 
 
-def main(names: list[str]) -> None:
-    """Draw those named, or all."""
+@click.command()
+@click.argument("names", nargs=-1, type=click.Choice(sorted(PICTURES)))
+def main(names: tuple[str, ...]) -> None:
+    """Draw the pictures named, or all, into docs/images/."""
     IMAGES.mkdir(parents=True, exist_ok=True)
-    for name in names or PICTURES:
+    for name in track(names or tuple(PICTURES), "drawing", console=Console(stderr=True)):
         picture = PICTURES[name]()
         svg = vlc.vegalite_to_svg(picture.configure(font="sans-serif", background="white").to_dict())
         (IMAGES / f"{name}.svg").write_text(svg, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()
