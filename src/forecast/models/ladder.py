@@ -305,7 +305,8 @@ def fit_outcome(
     if recipe.rung == LinearHazard.name:
         return Outcome(linear, seasons, clock, ladder, recipe)
     say("growing trees", 0.7)
-    paced = _paced(rows, seasons, clock, base.bins)
+    del base  # its encoded rows would lie beside all that trees need
+    paced = _paced(rows, seasons, clock, linear.bins)
     boosted = fit_boosted(linear, features, paced, rounds=recipe.rounds, seed=settings.seed)
     return Outcome(boosted, seasons, clock, ladder, recipe)
 
