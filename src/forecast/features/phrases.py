@@ -194,10 +194,7 @@ class Phrasebook:
                 key = value
             text = self._kept.get((name, key))
             if text is None:
-                if beside_name is None and form in _WHOLE and math.isfinite(value):
-                    text = _whole(self.locale, self._currency, name, form, _WHOLE[form](value), None)
-                else:
-                    text = self._of_codes(features.history, name, value, beside)
+                text = self._of_codes(features.history, name, value, beside)
                 self._kept[name, key] = text
             found.append(text)
         return found
