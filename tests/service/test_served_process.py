@@ -216,7 +216,8 @@ def test_a_bento_answers_as_the_command_does(tmp_path: Path, trained_bundle: Pat
     project = tmp_path / "project"
     project.mkdir()
     shutil.copytree(root / "src", project / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("bentofile.yaml", "requirements.lock", "README.md"):
+    (project / "deploy").mkdir()
+    for name in ("bentofile.yaml", "deploy/requirements.lock", "README.md"):
         shutil.copy(root / name, project / name)
     shutil.copytree(trained_bundle, project / "models" / "sample")
     (project / "models" / "current").write_text("sample\n")
@@ -240,6 +241,10 @@ def test_a_bento_answers_as_the_command_does(tmp_path: Path, trained_bundle: Pat
     assert (packed / "forecast" / "service" / "app.py").is_file()
     assert (packed / "models" / "sample" / "manifest.json").is_file()
     assert list(packed.rglob(".serve-key")) == []
+    wanted = (packed.parent / "env" / "python" / "requirements.txt").read_text()
+    assert "bentoml==" in wanted
+    assert "--hash=sha256:" in wanted
+    assert "mlflow==" not in wanted
 
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
