@@ -16,7 +16,8 @@ from asking import ask, opened
 
 from forecast.access import ROLES
 from forecast.bundle import load_bundle
-from forecast.ledger import Ledger
+from forecast.errors import UnavailableError
+from forecast.ledger import Ledger, Repeat, Served
 from forecast.periods import Period
 from forecast.publishing import make_snapshot, plan_snapshot
 from forecast.service.api import Api
@@ -290,6 +291,41 @@ def test_scores_asked_for_twice_are_the_same_answer(api: Api) -> None:
     )
     assert first.content == again.content
     assert again.headers["idempotent-replayed"] == "true"
+
+
+class Fading:
+    """The ledger until a claim is made; then it is away."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def idempotent(self, *claim: str, now_us: int) -> Repeat | None:
+        return self._ledger.idempotent(*claim, now_us=now_us)
+
+    def answered(self, *_answer: Any) -> None:
+        raise UnavailableError("gone", code="ledger_unavailable")
+
+    def released(self, *_claim: str) -> None:
+        raise UnavailableError("gone", code="ledger_unavailable")
+
+    def served(self, _entry: Served) -> None:
+        pass
+
+
+def test_what_was_done_is_answered_though_the_ledger_is_gone_before_it_keeps_the_answer(
+    ledger: Ledger, cast: Cast, trained_bundle: Path
+) -> None:
+    fading = opened(
+        Engine.load(trained_bundle), "manager-all manager all", stored=Reads(ledger), book=Fading(ledger)
+    )
+    before = ledger.count("judgements")
+    assert judge(fading, cast.deals["own"], "fading").status_code == 200
+    assert ledger.count("judgements") == before + 1
+    # The claim stands until it lapses: nothing is done twice meanwhile.
+    refused = judge(fading, cast.deals["own"], "fading")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "idempotency_running")
+    # What was wrong is told as such, not that the claim could not be given up.
+    assert judge(fading, cast.deals["own"], "fading too", amount="x").status_code == 400
 
 
 def test_what_was_served_is_noted_without_its_content(api: Api, ledger: Ledger, trained_bundle: Path) -> None:

@@ -14,6 +14,7 @@ import re
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
@@ -411,16 +412,23 @@ class Api:
                 "the first request with this Idempotency-Key is not answered yet",
                 headers={"retry-after": "1"},
             )
-        kept = False
         try:
             reply = await self._compute(place, body, answers, access, now_us)
-            if len(reply.body) <= self._limits.kept_answer:
-                await self._read(lambda: book.answered(access.key, name, reply.status, reply.body))
-                kept = True
+        except BaseException:
+            await self._give_up(book, access, name)
+            raise
+        if len(reply.body) > self._limits.kept_answer:
+            await self._give_up(book, access, name)
             return reply
-        finally:
-            if not kept:
-                await self._read(lambda: book.released(access.key, name))
+        # What was done is done and is answered, even if the ledger went away before it could keep the answer.
+        with suppress(Refusal):
+            await self._read(lambda: book.answered(access.key, name, reply.status, reply.body))
+        return reply
+
+    async def _give_up(self, book: Book, access: Access, name: str) -> None:
+        """Let an Idempotency-Key be used again; where the ledger does not answer, it lapses by itself."""
+        with suppress(Refusal):
+            await self._read(lambda: book.released(access.key, name))
 
     async def _bulk(
         self,
