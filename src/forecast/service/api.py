@@ -213,6 +213,7 @@ class Api:
         self._metrics: Metrics | None = None
         self._stored: Stored | None = None
         self._book: Book | None = None
+        self._awaited = False
         self._readiness: Readiness | None = None
 
     def open(
@@ -222,6 +223,7 @@ class Api:
         metrics: Metrics | None = None,
         stored: Stored | None = None,
         book: Book | None = None,
+        awaited: bool = False,
         readiness: Readiness | None = None,
     ) -> None:
         """Begin to answer.
@@ -229,6 +231,7 @@ class Api:
         keys : each is asked in turn; the first that knows a key says what it may do
         readiness : what /readyz says beyond that we answer
         stored, book : the two sides of the ledger; without them only what is sent is computed
+        awaited : whether there is to be a ledger that has not answered yet
         """
         if self._hosts is None:
             self._hosts = Hosts.from_environment(os.environ)
@@ -236,6 +239,7 @@ class Api:
         self._metrics = metrics
         self._stored = stored
         self._book = book
+        self._awaited = awaited
         self._readiness = readiness
         self._answers = answers
 
@@ -503,11 +507,11 @@ class Api:
             raise
         except ForecastError as error:
             _log.error("ledger %s", error.code)
-            raise Refusal(
-                503, "ledger_unavailable", "the ledger does not answer", headers={"retry-after": "5"}
-            ) from None
+            raise _ledger_away() from None
 
     def _with_ledger(self) -> Stored:
+        if self._stored is None and self._awaited:
+            raise _ledger_away()
         if self._stored is None:
             raise Refusal(503, "no_ledger", "this service runs without a ledger and stores nothing")
         return self._stored
@@ -516,6 +520,8 @@ class Api:
         given = headers.get(b"authorization")
         found = (keys.find(given) for keys in self._keys)
         access = next((access for access in found if access is not None), None)
+        if access is None and given and self._awaited:
+            raise _ledger_away()  # it may know this key: to say that nobody does would be final
         if access is None:
             challenge = 'Bearer realm="forecast"' + (', error="invalid_token"' if given else "")
             raise Refusal(
@@ -583,6 +589,10 @@ async def _start(reply: _Reply, seen: _Seen, send: Send, *, last: bool = False) 
 async def _send(reply: _Reply, seen: _Seen, send: Send, *, body: bool, last: bool) -> None:
     await _start(reply, seen, send, last=last)
     await send({"type": "http.response.body", "body": reply.body if body else b""})
+
+
+def _ledger_away() -> Refusal:
+    return Refusal(503, "ledger_unavailable", "the ledger does not answer", headers={"retry-after": "5"})
 
 
 def _bad_method(path: str) -> Refusal:

@@ -261,7 +261,7 @@ def _open(
     if books is None or books.ledger is None:
         if keys is not None:
             finders.append(keys)
-        _api.open(engine, *finders, metrics=metrics, readiness=readiness)
+        _api.open(engine, *finders, metrics=metrics, awaited=books is not None, readiness=readiness)
         return
     from forecast.ledger import LedgerKeys
     from forecast.service.reads import Reads
