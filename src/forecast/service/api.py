@@ -10,13 +10,12 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import re
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio.to_thread
 from anyio import CapacityLimiter
@@ -33,34 +32,33 @@ from forecast.service.options import query_of
 from forecast.service.rate import BYTES_PER_ROW, Rate
 from forecast.service.readiness import Readiness, ready_body
 from forecast.service.refusals import Refusal
+from forecast.service.replies import (
+    JSON,
+    Reply,
+    Seen,
+    Send,
+    as_of_us,
+    digest,
+    refuse,
+    request_id,
+    send_reply,
+    start_reply,
+)
 from forecast.service.routes import MAY, PROBES, ROUTES, Place, place_of
-from forecast.service.streaming import Parts, Stream
-from forecast.service.strict_json import dumps
+from forecast.service.seams import Answers, Book, Stored
+from forecast.service.streaming import Stream
 from forecast.service.turns import Turns
-from forecast.service.values import moment_us
 
 if TYPE_CHECKING:
     from hashlib import _Hash
-
-    from forecast.ledger import Repeat, Served
 
 __all__ = ["PROBES", "ROUTES", "Answers", "Api", "Book", "Limits", "Stored"]
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-_JSON: Final = "application/json"
-_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._\-]{1,64}")
 _log = logging.getLogger("forecast.service")
 T = TypeVar("T")
-
-# As our own encoder writes it near the beginning of an answer.
-_AS_OF: Final = re.compile(rb'"as_of":"([^"]{1,40})"')
-_HEAD: Final = 512
-# Headers of every answer, and of the last one of a connection.
-_ALWAYS: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
-_CLOSE: Final = ((b"connection", b"close"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,102 +83,6 @@ class Limits:
     readers: int = 4
     kept_answer: int = 1024 * 1024
     answers_a_connection: int = 256
-
-
-class Answers(Protocol):
-    """What the application asks of the engine: pure functions of a body and the time, safe in a thread."""
-
-    @property
-    def bundle_id(self) -> str:
-        """The id of the bundle that answers."""
-        ...
-
-    def score(self, body: bytes, now_us: int) -> tuple[bytes, int]:
-        """Answer of `POST /v1/score` and the number of deals in it."""
-        ...
-
-    def score_leads(self, body: bytes, now_us: int) -> tuple[bytes, int]:
-        """Answer of `POST /v1/leads/score` and the number of leads in it."""
-        ...
-
-    def bulk(self, query: bytes, media: str, answer: str, request_id: str, now_us: int) -> Parts:
-        """A stream of `POST /v1/score/bulk` from one media type into another."""
-        ...
-
-    def forecast(self, body: bytes, now_us: int) -> tuple[bytes, int]:
-        """Answer of `POST /v1/forecast` and the number of deals in it."""
-        ...
-
-    def model(self) -> bytes:
-        """Answer of `GET /v1/model`."""
-        ...
-
-    def openapi(self) -> bytes:
-        """Answer of `GET /docs.json`."""
-        ...
-
-
-class Stored(Protocol):
-    """What is read from the ledger, within the scope of a key. Each raises Refusal; they may wait, so a thread
-    asks them.
-    """
-
-    def forecast(self, query: Mapping[str, str], access: Access) -> bytes:
-        """Answer of `GET /v1/forecast`."""
-        ...
-
-    def deal(self, deal_id: str, query: Mapping[str, str], access: Access) -> bytes:
-        """Answer of `GET /v1/deals/{deal_id}`."""
-        ...
-
-    def judge(self, deal_id: str, body: bytes, access: Access, now_us: int) -> bytes:
-        """Answer of `POST /v1/deals/{deal_id}/judgements`."""
-        ...
-
-
-class Book(Protocol):
-    """What the ledger keeps of what was asked; see `forecast.ledger.Ledger`."""
-
-    def idempotent(self, key: str, idempotency_key: str, body_digest: str, *, now_us: int) -> Repeat | None:
-        """Claim an Idempotency-Key; None if it is new."""
-        ...
-
-    def answered(self, key: str, idempotency_key: str, status: int, body: bytes) -> None:
-        """Keep the answer of a claimed one."""
-        ...
-
-    def released(self, key: str, idempotency_key: str) -> None:
-        """Give up a claim whose request came to nothing."""
-        ...
-
-    def served(self, entry: Served) -> None:
-        """Note what went out; returns at once."""
-        ...
-
-
-@dataclass(slots=True)
-class _Reply:
-    """An answer about to leave, and what the log will say of it."""
-
-    status: int
-    body: bytes
-    media: str = _JSON
-    headers: dict[str, str] = field(default_factory=dict)
-    deals: int = 0
-    code: str | None = None
-    sent: bool = False
-    as_of_us: int | None = None
-
-
-@dataclass(slots=True)
-class _Seen:
-    """What is known of a request while it is handled."""
-
-    request_id: str
-    route: str = "other"
-    key: str = "-"
-    bundle: str = ""
-    size: int = 0
 
 
 class Api:
@@ -256,18 +158,18 @@ class Api:
         """Answer one HTTP request."""
         started = time.perf_counter()
         headers = headers_of(scope)
-        seen = _Seen(_request_id(headers.get(b"x-request-id")))
+        seen = Seen(request_id(headers.get(b"x-request-id")))
         try:
             reply = await self._answer(scope, headers, receive, send, seen)
         except Refusal as refusal:
-            reply = _refuse(refusal, seen)
+            reply = refuse(refusal, seen)
         except Exception as fault:
             _log.error("request=%s fault=%s at %s", seen.request_id, type(fault).__name__, _place(fault))
-            reply = _refuse(Refusal(500, "internal", "the service failed; quote the request id"), seen)
+            reply = refuse(Refusal(500, "internal", "the service failed; quote the request id"), seen)
         if not reply.sent:
             self._answered += 1
             last = self._answered % self._limits.answers_a_connection == 0
-            await _send(reply, seen, send, body=scope["method"] != "HEAD", last=last)
+            await send_reply(reply, seen, send, body=scope["method"] != "HEAD", last=last)
         seconds = time.perf_counter() - started
         if seen.route in PROBES:
             return
@@ -289,8 +191,8 @@ class Api:
         )
 
     async def _answer(
-        self, scope: Scope, headers: dict[bytes, bytes | None], receive: Receive, send: Send, seen: _Seen
-    ) -> _Reply:
+        self, scope: Scope, headers: dict[bytes, bytes | None], receive: Receive, send: Send, seen: Seen
+    ) -> Reply:
         place = place_of(scope["path"], scope.get("raw_path"))
         if place is not None:
             seen.route = place.path
@@ -309,7 +211,7 @@ class Api:
             allowed = " or ".join(sorted(roles))
             raise Refusal(403, "role", f"this path is for keys of role {allowed}")
         if place.path == "/metrics":
-            return _Reply(200, self._metrics.render() if self._metrics else b"", media=CONTENT_TYPE)
+            return Reply(200, self._metrics.render() if self._metrics else b"", media=CONTENT_TYPE)
         answers = self._ready()
         seen.bundle = answers.bundle_id[:12]
         self._rate.admit(access)
@@ -323,24 +225,24 @@ class Api:
         self._rate.charge(access, 1)
         return reply
 
-    def _probe(self, method: str, path: str) -> _Reply:
+    def _probe(self, method: str, path: str) -> Reply:
         if method not in MAY[path]:
             raise _bad_method(path)
         if path == "/readyz":
             self._ready()
-            return _Reply(200, ready_body(self._readiness.reasons() if self._readiness else []))
-        return _Reply(200, b'{"status":"alive"}')
+            return Reply(200, ready_body(self._readiness.reasons() if self._readiness else []))
+        return Reply(200, b'{"status":"alive"}')
 
-    async def _get(self, place: Place, query: bytes, seen: _Seen, answers: Answers, access: Access) -> _Reply:
+    async def _get(self, place: Place, query: bytes, seen: Seen, answers: Answers, access: Access) -> Reply:
         if place.path in ("/v1/model", "/docs.json"):
             query_of(query, ())
-            return _Reply(200, answers.model() if place.path == "/v1/model" else answers.openapi())
+            return Reply(200, answers.model() if place.path == "/v1/model" else answers.openapi())
         stored, deal_id, asked = self._with_ledger(), place.deal_id, query_of(query)
         if deal_id is None:
             answer = await self._read(lambda: stored.forecast(asked, access))
         else:
             answer = await self._read(lambda: stored.deal(deal_id, asked, access))
-        reply = _Reply(200, answer)
+        reply = Reply(200, answer)
         self._note(seen, reply, query, answer, None)
         return reply
 
@@ -351,17 +253,17 @@ class Api:
         headers: dict[bytes, bytes | None],
         receive: Receive,
         send: Send,
-        seen: _Seen,
+        seen: Seen,
         answers: Answers,
         access: Access,
-    ) -> _Reply:
+    ) -> Reply:
         now_us = int(self._clock() * 1e6)
         query = scope.get("query_string", b"")
         name = idempotency_key(headers)
         if place.path == "/v1/score/bulk":
             return await self._bulk(query, headers, receive, send, seen, answers, access, now_us)
         query_of(query, ())
-        media_of(headers, (_JSON,))
+        media_of(headers, (JSON,))
         if place.deal_id is not None:
             self._with_ledger()
         body = await take_body(headers, receive, self._limits.body_seconds)
@@ -376,28 +278,28 @@ class Api:
 
     async def _compute(
         self, place: Place, body: bytes, answers: Answers, access: Access, now_us: int
-    ) -> _Reply:
+    ) -> Reply:
         if place.deal_id is not None:
             stored, deal_id = self._with_ledger(), place.deal_id
-            return _Reply(200, await self._read(lambda: stored.judge(deal_id, body, access, now_us)))
+            return Reply(200, await self._read(lambda: stored.judge(deal_id, body, access, now_us)))
         compute = answers.forecast
         if place.path == "/v1/score":
             compute = answers.score
         elif place.path == "/v1/leads/score":
             compute = answers.score_leads
         answer, deals = await self._turns.run(lambda taken: compute(taken, now_us), body)
-        return _Reply(200, answer, deals=deals)
+        return Reply(200, answer, deals=deals)
 
     async def _once(
         self, name: str, place: Place, body: bytes, answers: Answers, access: Access, now_us: int
-    ) -> _Reply:
+    ) -> Reply:
         """The answer to a request with an Idempotency-Key: the first one's, if there was one."""
         book = self._book
         assert book is not None  # noqa: S101  (by the caller)
         asked = hashlib.sha256(b"\0".join((place.path.encode(), (place.deal_id or "").encode(), body)))
-        digest = asked.hexdigest()
+        sent = asked.hexdigest()
         try:
-            repeat = await self._read(lambda: book.idempotent(access.key, name, digest, now_us=now_us))
+            repeat = await self._read(lambda: book.idempotent(access.key, name, sent, now_us=now_us))
         except Refusal:
             if place.deal_id is not None:
                 raise
@@ -405,7 +307,7 @@ class Api:
             return await self._compute(place, body, answers, access, now_us)
         if repeat is not None:
             if repeat.kind == "answered":
-                return _Reply(repeat.status, repeat.body, headers={"idempotent-replayed": "true"})
+                return Reply(repeat.status, repeat.body, headers={"idempotent-replayed": "true"})
             if repeat.kind == "other_body":
                 raise Refusal(
                     409, "idempotency_conflict", "this Idempotency-Key came before with another request"
@@ -440,18 +342,18 @@ class Api:
         headers: dict[bytes, bytes | None],
         receive: Receive,
         send: Send,
-        seen: _Seen,
+        seen: Seen,
         answers: Answers,
         access: Access,
         now_us: int,
-    ) -> _Reply:
+    ) -> Reply:
         media = media_of(headers, (NDJSON, CSV))
         parts = answers.bulk(query, media, _accepted(headers.get(b"accept"), media), seen.request_id, now_us)
-        reply = _Reply(200, b"", media=parts.answer, sent=True)
+        reply = Reply(200, b"", media=parts.answer, sent=True)
         reply.headers["x-forecast-bundle"] = answers.bundle_id
 
         async def start() -> None:
-            await _start(reply, seen, send)
+            await start_reply(reply, seen, send)
 
         async def go_on(data: bytes) -> None:
             if self._metrics is not None:
@@ -477,7 +379,7 @@ class Api:
         return reply
 
     def _note(
-        self, seen: _Seen, reply: _Reply, asked: bytes | _Hash, answered: bytes | _Hash, bundle: str | None
+        self, seen: Seen, reply: Reply, asked: bytes | _Hash, answered: bytes | _Hash, bundle: str | None
     ) -> None:
         """Tell the ledger what went out: hashes of both bodies, nothing of what stood in them."""
         if self._book is None:
@@ -492,10 +394,10 @@ class Api:
                 request_id=seen.request_id,
                 status=reply.status,
                 rows=reply.deals,
-                asked_sha256=_digest(asked),
-                answered_sha256=_digest(answered),
+                asked_sha256=digest(asked),
+                answered_sha256=digest(answered),
                 bundle=bundle,
-                as_of_us=_as_of_us(answered) if isinstance(answered, bytes) else reply.as_of_us,
+                as_of_us=as_of_us(answered) if isinstance(answered, bytes) else reply.as_of_us,
             )
         )
 
@@ -516,7 +418,7 @@ class Api:
             raise Refusal(503, "no_ledger", "this service runs without a ledger and stores nothing")
         return self._stored
 
-    def _let_in(self, headers: Mapping[bytes, bytes | None], seen: _Seen) -> Access:
+    def _let_in(self, headers: Mapping[bytes, bytes | None], seen: Seen) -> Access:
         given = headers.get(b"authorization")
         found = (keys.find(given) for keys in self._keys)
         access = next((access for access in found if access is not None), None)
@@ -539,56 +441,10 @@ class Api:
         return self._answers
 
 
-def _digest(body: bytes | _Hash) -> str:
-    """The hash of a body, or that of a stream which was taken as its parts went by."""
-    return (hashlib.sha256(body) if isinstance(body, bytes) else body).hexdigest()
-
-
-def _as_of_us(answer: bytes) -> int | None:
-    """The as-of moment an answer names."""
-    found = _AS_OF.search(answer, 0, _HEAD)
-    return None if found is None else int(moment_us(found[1].decode()))
-
-
-def _request_id(given: bytes | None) -> str:
-    if given is not None and _REQUEST_ID.fullmatch(given):
-        return given.decode("ascii")
-    return os.urandom(16).hex()
-
-
-def _refuse(refusal: Refusal, seen: _Seen) -> _Reply:
-    body = dumps(refusal.body(seen.request_id))
-    return _Reply(refusal.status, body, headers=refusal.headers, code=refusal.code)
-
-
 def _place(fault: Exception) -> str:
     """Where an exception came from: file, line and function of its last frames, without its message."""
     frames = traceback.extract_tb(fault.__traceback__)[-4:]
     return " < ".join(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in reversed(frames))
-
-
-async def _start(reply: _Reply, seen: _Seen, send: Send, *, last: bool = False) -> None:
-    """Send the head of an answer; without a length for a stream. The `last` one ends its connection."""
-    length = () if reply.sent else ((b"content-length", b"%d" % len(reply.body)),)
-    await send(
-        {
-            "type": "http.response.start",
-            "status": reply.status,
-            "headers": [
-                (b"content-type", reply.media.encode()),
-                *length,
-                (b"x-request-id", seen.request_id.encode()),
-                *_ALWAYS,
-                *((name.encode(), value.encode()) for name, value in reply.headers.items()),
-                *(_CLOSE if last else ()),
-            ],
-        }
-    )
-
-
-async def _send(reply: _Reply, seen: _Seen, send: Send, *, body: bool, last: bool) -> None:
-    await _start(reply, seen, send, last=last)
-    await send({"type": "http.response.body", "body": reply.body if body else b""})
 
 
 def _ledger_away() -> Refusal:
