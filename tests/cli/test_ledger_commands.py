@@ -128,7 +128,10 @@ def test_publish_then_erase(
     (out / "scores.csv").write_text(f"deal_id,owner_id\nD-1,{owner}\nD-2,somebody\n")
     (out / "check.json").write_text(json.dumps({"quarantine": [{"raw": f"x,{owner}"}]}))
     assert call("erase", "--owner", owner, "--folder", str(out)) == 0
-    assert "say --yes" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "say --yes" in told
+    for name in ("scores.csv", "check.json"):  # as many as go then
+        assert f"{out / name}: 1 row would go" in told
     assert owner in (out / "scores.csv").read_text()
 
     assert call("erase", "--owner", owner, "--folder", str(out), "--yes") == 0

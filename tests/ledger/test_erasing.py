@@ -212,16 +212,22 @@ def test_rows_and_entries_go_and_the_rest_stays_to_the_byte(tmp_path: Path) -> N
     (tmp_path / "check.json").write_text(json.dumps(found))
     (tmp_path / "bulk.ndjson").write_text(json.dumps({"owner_id": CANARY}) + '\n{"owner_id":  "ana"}\n')
     (tmp_path / "report.html").write_text("<td>Zoë &quot;O&#x27;Canary&quot; &lt;7731&gt;</td>")
-    (tmp_path / "other.html").write_text("<td>ana</td>")
+    (tmp_path / "deal.html").write_text("<td>D-1</td><li>D-21, D-2 (Ana, 3k)</li>")
+    (tmp_path / "other.html").write_text("<td>ana</td><td>D-21</td>")
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "questions.csv").write_text("deal_id,question\nD-2,need\nD-1,need\n")
 
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
+    rehearsed = erase_in_folder(tmp_path, Subject("owner", CANARY), {"D-2"}, rehearse=True)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
+
     done = erase_in_folder(tmp_path, Subject("owner", CANARY), {"D-2"})
 
+    assert done == rehearsed
     assert {path.name: rows for path, rows in done.changed.items()} == {
         "scores.csv": 2, "scores.parquet": 1, "check.json": 1, "bulk.ndjson": 1, "questions.csv": 1,
     }  # fmt: skip
-    assert [path.name for path in done.removed] == ["report.html"]
+    assert [path.name for path in done.removed] == ["deal.html", "report.html"]
     assert (
         tmp_path / "scores.csv"
     ).read_bytes() == b'deal_id,owner_id,note\r\nD-1,ana,"two\nlines"\r\nD-3,ana,y\r\n'

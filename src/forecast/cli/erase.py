@@ -94,20 +94,19 @@ def _forget(ledger: Ledger, subject: Subject, folders: tuple[Path, ...], yes: bo
         found = Counter(ledger.holds(subject))
         for table, rows in found.items():
             console.print(f"{table:<12} {rows:>8,} rows would go")
-        for folder in folders:
-            console.print(f"{len(still_holding(folder, subject)):,} files below {folder} hold the id")
-        console.print("Nothing was erased; say --yes to do it.")
-        return
     # Files first: which deals belong to an account is known only while the ledger has them.
     deals = ledger.deals_of(subject)
     for folder in folders:
-        done = erase_in_folder(folder, subject, deals)
+        done = erase_in_folder(folder, subject, deals, rehearse=not yes)
         for path, rows in done.changed.items():
-            console.print(f"{path}: {rows:,} rows erased")
+            console.print(f"{path}: {rows:,} row{'' if rows == 1 else 's'} {'erased' if yes else 'would go'}")
         for path in done.removed:
-            console.print(f"{path}: removed")
+            console.print(f"{path}: {'removed' if yes else 'would be removed'}")
         for path in done.packed:
             console.print(f"{path}: is compressed and was not looked into; unpack it or delete it")
+    if not yes:
+        console.print("Nothing was erased; say --yes to do it.")
+        return
     erased = ledger.erase(subject, now_us=now_us())
     _tell(erased, console)
     console.print(f"noted in {ledger.place} as {subject.kind} {erased.hash[:12]}")

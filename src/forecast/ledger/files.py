@@ -25,6 +25,8 @@ from forecast.tables import table_bytes, write_bytes
 
 __all__ = ["FolderErased", "erase_in_folder", "still_holding"]
 
+# What stands between two tags.
+_SHOWN: Final = re.compile(rb">([^<>]{1,600})<")
 _PAGES: Final = (".html", ".htm", ".svg")
 _ID_COLUMNS: Final = ("entity", "value", "actor", "raw")
 # zip (and with it .xlsx, .docx), gzip, bzip2, xz, zstd, 7z, pdf (whose text is compressed)
@@ -84,16 +86,29 @@ class _Trace:
         return any(needle in content for needle in self.needles)
 
     def in_page(self, content: bytes) -> bool:
-        """Whether a page shows the subject; a bare number only where it is all there is between two tags."""
-        if not self.plain_number:
-            return self.in_bytes(content)
-        return re.search(rb">\s*" + re.escape(self.id.encode()) + rb"\s*<", content) is not None
+        """Whether a page shows the subject or one of the deals: as a word, or, of bare numbers, where a text
+        between two tags begins with it and is about nothing else, as in `7` or `7 (Ana, 12k)`.
+        """
+        if not self.plain_number and self.in_bytes(content):
+            return True
+        shown = [html.unescape(text.decode(errors="replace")).strip() for text in _SHOWN.findall(content)]
+        ids = {self.id, *self.deals}
+        if not ids.isdisjoint(text.partition(" (")[0] for text in shown):
+            return True
+        words = [re.escape(one) for one in self.deals if not one.isdigit()]
+        return (
+            bool(words)
+            and re.search(rf"(?<![\w-])(?:{'|'.join(words)})(?![\w-])", "\n".join(shown)) is not None
+        )
 
 
-def erase_in_folder(folder: Path, subject: Subject, deals: Collection[str] = ()) -> FolderErased:
+def erase_in_folder(
+    folder: Path, subject: Subject, deals: Collection[str] = (), *, rehearse: bool = False
+) -> FolderErased:
     """Erase a subject from every file below a folder; links are not followed. May be run again.
 
     deals : ids of the deals that go with the subject
+    rehearse : find what would go, and leave it
     Raises UsageError if there is no such folder, OutputError for a file that cannot be read or written.
     """
     trace = _Trace(subject, deals)
@@ -121,11 +136,13 @@ def erase_in_folder(folder: Path, subject: Subject, deals: Collection[str] = ())
         if not gone:
             continue
         if left is None:
-            _remove(path)
             removed.append(path)
+            if not rehearse:
+                _remove(path)
         else:
-            write_bytes(path, left)
             changed[path] = gone
+            if not rehearse:
+                write_bytes(path, left)
     return FolderErased(changed, tuple(removed), tuple(packed))
 
 
