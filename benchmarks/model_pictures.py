@@ -24,8 +24,8 @@ from forecast.models import (
     fit_models,
 )
 from forecast.models.bins import hats
-from forecast.models.ladder import looks_per_closing
 from forecast.models.level import quarterly_residuals
+from forecast.models.rows import looks_per_closing
 from forecast.periods import DAY_US, as_of_us
 from forecast.simulator import Simulation, simulate
 

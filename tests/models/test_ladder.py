@@ -16,7 +16,8 @@ from forecast.history import DatedRecords, History, Landmarks, make_landmarks
 from forecast.models import FitSettings, FittedModels, fit_models
 from forecast.models import ladder as ladder_module
 from forecast.models.fitted import RUNGS
-from forecast.models.ladder import Rows, fit_outcome, looks_per_closing
+from forecast.models.ladder import fit_outcome
+from forecast.models.rows import Rows, looks_per_closing
 from forecast.models.season import Season
 from forecast.periods import DAY_US, as_of_us
 

@@ -11,11 +11,12 @@ from forecast.models.fitted import RUNGS, FittedModels, Grades, Rung
 from forecast.models.fresh import FreshDeals, fit_fresh
 from forecast.models.hazard import CAUSES, OutcomeModel, Survival, outcome_log_score
 from forecast.models.incidence import HORIZON_CAP_DAYS, Cells, Curves
-from forecast.models.ladder import Outcome, OwnRung, Rows, fit_outcome
+from forecast.models.ladder import Outcome, OwnRung, fit_outcome
 from forecast.models.leads import LeadModels, fit_leads
 from forecast.models.level import Level
 from forecast.models.linear import LinearHazard, fit_linear
 from forecast.models.recipe import Recipe
+from forecast.models.rows import Rows
 from forecast.models.season import Season, fit_season
 from forecast.models.settings import FitSettings
 from forecast.models.shock import Shock

@@ -20,13 +20,15 @@ from forecast.models.cells import StageCells
 from forecast.models.fitted import FittedModels, Grades
 from forecast.models.hazard import Survival
 from forecast.models.incidence import HORIZON_CAP_DAYS
-from forecast.models.ladder import Outcome, OwnRung, Rows, compared_from_us, fit_outcome, looks_per_closing
+from forecast.models.ladder import Outcome, OwnRung, fit_outcome
 from forecast.models.level import Level, fit_level, quarterly_residuals
 from forecast.models.origins import cheap_refits
 from forecast.models.recipe import Recipe
+from forecast.models.rows import Rows, looks_per_closing
 from forecast.models.season import Season, fit_season
 from forecast.models.settings import FitSettings
 from forecast.models.shock import Shock, estimate_shock
+from forecast.models.windows import compared_from_us
 from forecast.periods import DAY_US, as_of_us, to_timestamp
 
 __all__ = ["fit_models", "seasons_of"]

@@ -8,16 +8,12 @@ several windows together: one alone may be a lucky or an unlucky quarter. A step
 standard error by deal; ties go to the simpler.
 
 A rung of one's own joins above them by the same rule (`OwnRung`, docs/own-model.md).
-
-Example: data until 1 July, three windows of 90 days: they begin on 3 October, 1 January and 2 April. A landmark
-of 10 January, won on 20 March, is scored in the window of 1 January by models that saw neither.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final, Protocol
 
@@ -27,83 +23,30 @@ from forecast.arrays import Floats, Ints
 from forecast.features import LIKENESSES, FeatureMatrix
 from forecast.history import LOST, WON, Landmarks
 from forecast.history.stages import StageMap
-from forecast.models.bins import Bins, exposures
+from forecast.models.bins import Bins
 from forecast.models.boosted import Boosting, can_boost, fit_boosted, grow
 from forecast.models.cells import StageCells, fit_cells
-from forecast.models.clock import CLOCKS, DealClock, fit_clock
-from forecast.models.encoder import Encoder, fit_encoder
+from forecast.models.clock import CLOCKS, DealClock
 from forecast.models.fitted import Rung
-from forecast.models.hazard import CAUSES, OutcomeModel, Survival, outcome_log_score
-from forecast.models.linear import LinearFits, LinearHazard, choose_knots
-from forecast.models.origins import censored_at
+from forecast.models.hazard import CAUSES, OutcomeModel, Survival
+from forecast.models.linear import LinearHazard
 from forecast.models.recipe import Recipe
+from forecast.models.rows import Rows, looks_per_closing
 from forecast.models.season import Season
 from forecast.models.season_fit import season_given_deals
 from forecast.models.settings import FitSettings
-from forecast.periods import DAY_US
+from forecast.models.windows import Base, Window, lay_windows, paced_survival
 
-__all__ = ["Outcome", "OwnRung", "Rows", "compared_from_us", "fit_outcome", "looks_per_closing"]
+__all__ = ["Outcome", "OwnRung", "Tell", "fit_outcome"]
 
 Tell = Callable[[str, float], None]
 
-_FEW_ROWS: Final = 3_000  # with fewer landmarks the linear rung does not bend
 _SURE_ERRORS: Final = 2.0  # standard errors by which cells must beat linear, and likeness to kinds must help
-_LINEAR_ROWS: Final = (
-    12_000  # of a window: enough to tell one strength of shrinkage, or one clock, from another
-)
 _FINAL_LINEAR_ROWS: Final = 200_000
 _SEASON_ROWS: Final = 40_000
 _SEASON_PASSES: Final = 2
 _SEASON_RIDGE: Final = 31.0  # of the hazards beside which the season is found, before one has been chosen
 _CLOCK_ROWS: Final = 40_000  # from which the final clock is learnt
-_LATE_ROWS: Final = 80_000  # of a window: to be scored on
-_BOOSTED_ROWS: Final = 35_000  # of a window: trees want more
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Landmarks with their features, sliced together."""
-
-    landmarks: Landmarks
-    features: FeatureMatrix
-
-    def __len__(self) -> int:
-        return len(self.landmarks)
-
-    def take(self, rows: Ints) -> Rows:
-        """Some of the rows, by position."""
-        return Rows(self.landmarks.take(rows), self.features.take(rows))
-
-    def sample(self, most: int, seed: int) -> Rows:
-        """At most so many of the rows, drawn at random."""
-        if len(self) <= most:
-            return self
-        drawn = np.random.default_rng(seed).choice(len(self), size=most, replace=False)
-        return self.take(np.sort(drawn))
-
-    def between(self, start_us: int, end_us: int) -> Rows:
-        """Those laid in [start, end)."""
-        at_us = self.landmarks.at_us
-        return self.take(np.flatnonzero((at_us >= start_us) & (at_us < end_us)))
-
-    def seen_at(self, split_us: int) -> Rows:
-        """What the landmarks before `split_us` looked like to somebody standing there."""
-        early = np.flatnonzero(self.landmarks.at_us < split_us)
-        return Rows(censored_at(self.landmarks, split_us), self.features.take(early))
-
-    @cached_property
-    def stage_codes(self) -> Ints:
-        """(n,) stage of each landmark."""
-        return self.features["stage"].astype(np.int64)
-
-    @cached_property
-    def closed_deals(self) -> float:
-        """Number of different deals that closed."""
-        return float(len(np.unique(self.landmarks.deal[self.landmarks.cause > 0])))
-
-    def has_seen(self, causes: tuple[int, ...]) -> bool:
-        """Whether each of these outcomes came at least once."""
-        return all(bool((self.landmarks.cause == cause).any()) for cause in causes)
 
 
 class OwnRung(Protocol):
@@ -124,13 +67,6 @@ class OwnRung(Protocol):
         ...
 
 
-def looks_per_closing(landmarks: Landmarks) -> float:
-    """Weight of the landmarks that tell of one and the same closing: it counts once, not so often."""
-    closed = landmarks.cause > 0
-    deals = len(np.unique(landmarks.deal[closed]))
-    return max(float(landmarks.weight[closed].sum()) / max(deals, 1), 1.0)
-
-
 @dataclass(frozen=True)
 class Outcome:
     """What the ladder chose.
@@ -146,101 +82,6 @@ class Outcome:
     clock: DealClock
     ladder: tuple[Rung, ...]
     recipe: Recipe
-
-
-@dataclass(frozen=True)
-class _Base:
-    """A set of training rows on the time axis, encoded."""
-
-    rows: Rows
-    seasons: tuple[Season, Season]
-    bins: Bins
-    survival: Survival
-    encoder: Encoder
-    fits: LinearFits
-    fitted: dict[tuple[float, str, bytes], LinearHazard] = field(default_factory=dict)
-    clocks: dict[str, DealClock] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, rows: Rows, use: tuple[str, ...], seasons: tuple[Season, Season]) -> _Base:
-        marks = rows.landmarks
-        bins = Bins.for_follow_up(float(marks.duration_days.max(initial=7.0)))
-        encoder = fit_encoder(rows.features, use, spline=len(rows) >= _FEW_ROWS)
-        knots_days = choose_knots(marks.duration_days[marks.cause > 0], bins)
-        fits = LinearFits(encoder.encode(rows.features), bins, encoder, knots_days)
-        return cls(rows, seasons, bins, Survival.of(marks, bins, seasons), encoder, fits)
-
-    def linear(self, ridge: float, clock: DealClock) -> LinearHazard:
-        """Fitted once for each ridge and clock: choices come back to the same ones."""
-        key = ridge, clock.feature, clock.pace.tobytes()
-        if key not in self.fitted:
-            paced = self.survival.paced(clock.log_pace(self.rows.features, self.bins))
-            self.fitted[key] = self.fits.fit(paced, ridge)
-        return self.fitted[key]
-
-    def clock(self, feature: str, ridge: float) -> DealClock:
-        """Fitted once for each feature, too."""
-        if not feature:
-            return DealClock.flat()
-
-        def log_hazard(clock: DealClock) -> Floats:
-            model = self.linear(ridge, clock)
-            found: Floats = model.from_design(self.fits.design) @ model.basis + model.baseline
-            return found
-
-        if feature not in self.clocks:
-            marks = self.rows.landmarks
-            self.clocks[feature] = fit_clock(
-                feature,
-                self.rows.features,
-                self.survival,
-                marks.duration_days,
-                self.bins,
-                log_hazard,
-                looks=looks_per_closing(marks),
-            )
-        return self.clocks[feature]
-
-
-@dataclass(frozen=True)
-class _Window:
-    """One comparison: early rows to learn from, late ones to be scored on.
-
-    early : those that trees may learn from; base : those the linear stage learns from
-    closed_deals : among all that were known
-    exposure : (2, m, J) season days of each late row until the window's end, whatever happens
-    """
-
-    early: Rows
-    late: Rows
-    closed_deals: float
-    base: _Base
-    exposure: Floats
-
-    @classmethod
-    def of(
-        cls,
-        rows: Rows,
-        use: tuple[str, ...],
-        seasons: tuple[Season, Season],
-        split_us: int,
-        end_us: int,
-        seed: int,
-    ) -> _Window:
-        early = rows.seen_at(split_us)
-        later = rows.between(split_us, end_us).sample(_LATE_ROWS, seed).seen_at(end_us)
-        base = _Base.of(early.sample(_LINEAR_ROWS, seed), use, seasons)
-        follow_up_days = (end_us - later.landmarks.at_us) / DAY_US
-        exposed = [exposures(base.bins, s, later.landmarks.at_us, follow_up_days) for s in seasons]
-        grown = early.sample(_BOOSTED_ROWS, seed + 1)
-        return cls(grown, later, early.closed_deals, base, np.stack(exposed))
-
-    def score(self, log_hazard: Floats) -> Floats:
-        """(m,) log probability given to what became of each late row, from (m, 2, J) log hazards."""
-        return outcome_log_score(log_hazard, self.exposure, self.late.landmarks.cause)
-
-    def pace(self, clock: DealClock) -> Floats:
-        return clock.log_pace(self.late.features, self.base.bins)
 
 
 def fit_outcome(
@@ -287,7 +128,7 @@ def fit_outcome(
         if use != every and settings.use_season:
             # What stays out must not have had a word in the season either: a refit will not have it.
             seasons = _given_deals(rows, use, guess, settings)
-            windows = _windows(rows, use, seasons, until_us, settings, causes)
+            windows = lay_windows(rows, use, seasons, until_us, settings, causes)
         recipe, ladder = _choose(windows, use, stages, seasons, settings, own, why, say)
     else:
         ladder = (Rung(recipe.rung, None, True, "chosen by an earlier fit; nothing was compared"),)
@@ -295,25 +136,20 @@ def fit_outcome(
         return Outcome(_cells(rows, seasons, stages), seasons, DealClock.flat(), ladder, recipe)
     say(f"fitting the {recipe.rung} model", 0.6)
     # Beyond so many rows the linear stage gains nothing; trees do.
-    base = _Base.of(rows.sample(_FINAL_LINEAR_ROWS, settings.seed), use, seasons)
-    clock = _Base.of(rows.sample(_CLOCK_ROWS, settings.seed), use, seasons).clock(recipe.clock, recipe.ridge)
+    base = Base.of(rows.sample(_FINAL_LINEAR_ROWS, settings.seed), use, seasons)
+    clock = Base.of(rows.sample(_CLOCK_ROWS, settings.seed), use, seasons).clock(recipe.clock, recipe.ridge)
     for rung in own:
         if rung.name == recipe.rung:
-            own_model = rung.fit(rows, _paced(rows, seasons, clock, base.bins), base.bins)
+            own_model = rung.fit(rows, paced_survival(rows, seasons, clock, base.bins), base.bins)
             return Outcome(own_model, seasons, clock, ladder, recipe)
     linear = base.linear(recipe.ridge, clock)
     if recipe.rung == LinearHazard.name:
         return Outcome(linear, seasons, clock, ladder, recipe)
     say("growing trees", 0.7)
     del base  # its encoded rows would lie beside all that trees need
-    paced = _paced(rows, seasons, clock, linear.bins)
+    paced = paced_survival(rows, seasons, clock, linear.bins)
     boosted = fit_boosted(linear, features, paced, rounds=recipe.rounds, seed=settings.seed)
     return Outcome(boosted, seasons, clock, ladder, recipe)
-
-
-def _paced(rows: Rows, seasons: tuple[Season, Season], clock: DealClock, bins: Bins) -> Survival:
-    """Rows on the time axis, with season and the deals' own clocks."""
-    return Survival.of(rows.landmarks, bins, seasons).paced(clock.log_pace(rows.features, bins))
 
 
 def _given_deals(
@@ -321,7 +157,7 @@ def _given_deals(
 ) -> tuple[Season, Season]:
     """Season and linear hazards in turn, from a first guess of the season."""
     some = rows.sample(_SEASON_ROWS, settings.seed)
-    base = _Base.of(some, use, seasons)
+    base = Base.of(some, use, seasons)
     for _ in range(_SEASON_PASSES):
         survival = Survival.of(some.landmarks, base.bins, seasons)
         model = base.fits.fit(survival, _SEASON_RIDGE)
@@ -344,46 +180,12 @@ def _cells(rows: Rows, seasons: tuple[Season, Season], stages: StageMap) -> Stag
     return fit_cells(rows.stage_codes, survival, bins, stages, deals=deals)
 
 
-def _windows(
-    rows: Rows,
-    use: tuple[str, ...],
-    seasons: tuple[Season, Season],
-    until_us: int,
-    settings: FitSettings,
-    causes: tuple[int, ...],
-) -> list[_Window]:
-    """The newest window first; fewer than asked for where the data before a window are too few."""
-    step_us = _window_us(rows.landmarks, until_us, settings)
-    found = []
-    for number in range(1, settings.windows + 1):
-        split_us = until_us - number * step_us
-        early = rows.seen_at(split_us)
-        # Half as many as for the final fit will do: a window compares, it does not serve.
-        if 2 * early.closed_deals < settings.min_closed_deals or not early.has_seen(causes):
-            break
-        window = _Window.of(rows, use, seasons, split_us, split_us + step_us, settings.seed)
-        if len(window.late):  # a window shorter than the step from look to look may hold none
-            found.append(window)
-    return found
-
-
-def _window_us(landmarks: Landmarks, until_us: int, settings: FitSettings) -> int:
-    """How long a window is: shorter than asked for where the data are."""
-    span_us = until_us - int(landmarks.at_us.min(initial=until_us))
-    return min(round(settings.window_days * DAY_US), span_us // (2 * settings.windows + 1))
-
-
-def compared_from_us(landmarks: Landmarks, until_us: int, settings: FitSettings) -> int:
-    """When the oldest window begins in which models are compared: what is learnt before knows none of them."""
-    return until_us - settings.windows * _window_us(landmarks, until_us, settings)
-
-
 def _cells_only(settings: FitSettings) -> Recipe:
     return Recipe(StageCells.name, max(settings.ridge_grid), "", (0, 0))
 
 
 def _choose(
-    windows: list[_Window],
+    windows: list[Window],
     use: tuple[str, ...],
     stages: StageMap,
     seasons: tuple[Season, Season],
@@ -450,12 +252,12 @@ def _choose_kinds(
     until_us: int,
     settings: FitSettings,
     causes: tuple[int, ...],
-) -> tuple[list[_Window], tuple[str, ...], str]:
+) -> tuple[list[Window], tuple[str, ...], str]:
     """Windows with or without likeness to hidden kinds, the features that leaves, and why."""
-    plain = _windows(rows, _without_kinds(use), seasons, until_us, settings, causes)
+    plain = lay_windows(rows, _without_kinds(use), seasons, until_us, settings, causes)
     if not plain or np.isnan(rows.features[LIKENESSES[0]]).all():
         return plain, use, ""
-    windows = _windows(rows, use, seasons, until_us, settings, causes)
+    windows = lay_windows(rows, use, seasons, until_us, settings, causes)
     flat = [DealClock.flat()] * len(windows)
     grid = sorted(settings.ridge_grid)
     before, after = (_linear_scores(some, flat, grid[len(grid) // 2]) for some in (plain, windows))
@@ -470,7 +272,7 @@ def _without_kinds(use: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in use if name not in LIKENESSES)
 
 
-def _own_score(window: _Window, rung: OwnRung, clock: str, ridge: float) -> Floats:
+def _own_score(window: Window, rung: OwnRung, clock: str, ridge: float) -> Floats:
     base = window.base
     own = base.clock(clock, ridge)
     model = rung.fit(base.rows, base.survival.paced(own.log_pace(base.rows.features, base.bins)), base.bins)
@@ -478,7 +280,7 @@ def _own_score(window: _Window, rung: OwnRung, clock: str, ridge: float) -> Floa
 
 
 def _choose_clock(
-    windows: list[_Window],
+    windows: list[Window],
     use: tuple[str, ...],
     ridge: float,
     without: list[Floats],
@@ -500,7 +302,7 @@ def _choose_clock(
     return best, scores, why
 
 
-def _linear_scores(windows: list[_Window], clocks: list[DealClock], ridge: float) -> list[Floats]:
+def _linear_scores(windows: list[Window], clocks: list[DealClock], ridge: float) -> list[Floats]:
     """Scores of the linear rung in each window, with the clock that window learnt."""
     found = []
     for window, clock in zip(windows, clocks, strict=True):
@@ -510,7 +312,7 @@ def _linear_scores(windows: list[_Window], clocks: list[DealClock], ridge: float
 
 
 def _choose_rounds(
-    windows: list[_Window],
+    windows: list[Window],
     ridge: float,
     clock: str,
     linear: list[Floats],
@@ -555,11 +357,11 @@ def _choose_rounds(
 
 
 def _grow(
-    window: _Window, model: LinearHazard, clock: DealClock, rounds: int, settings: FitSettings
+    window: Window, model: LinearHazard, clock: DealClock, rounds: int, settings: FitSettings
 ) -> Boosting:
     """Trees on more of the early rows than the linear stage was compared on."""
     rows = window.early
-    paced = _paced(rows, window.base.seasons, clock, model.bins)
+    paced = paced_survival(rows, window.base.seasons, clock, model.bins)
     return grow(model, rows.features, paced, rounds=(rounds, rounds), seed=settings.seed)
 
 
@@ -569,7 +371,7 @@ def _on_bins(model: OutcomeModel, features: FeatureMatrix) -> Floats:
 
 
 def _clear_gain(
-    windows: list[_Window], before: list[Floats], after: list[Floats], *, errors: float = 1.0
+    windows: list[Window], before: list[Floats], after: list[Floats], *, errors: float = 1.0
 ) -> tuple[bool, str]:
     """Whether scores rose by more than so many standard errors, and by how much, per deal and window."""
     gains = np.concatenate(
