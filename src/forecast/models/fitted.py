@@ -140,6 +140,11 @@ class FittedModels:
         return _spread(coefficients, *self._shared)
 
     @cached_property
+    def average(self) -> Floats:
+        """(1, 2, J) log hazards of the average deal."""
+        return self.on_bins(self.outcome.reference[None])
+
+    @cached_property
     def _shared(self) -> tuple[Floats | None, Floats]:
         """The outcome's basis, and its baseline (2, J) at the level of the last months."""
         return _basis_of(self.outcome), self.outcome.baseline + np.array(self.level.shift)[:, None]

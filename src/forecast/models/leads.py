@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -106,6 +107,11 @@ class LeadModels:
     def on_bins(self, coefficients: Floats) -> Floats:
         """(..., 2, B) coefficients laid out on the bins, (..., 2, J), with baseline."""
         return on_bins(coefficients, self.outcome)
+
+    @cached_property
+    def average(self) -> Floats:
+        """(1, 2, J) log hazards of the average lead."""
+        return self.on_bins(self.outcome.reference[None])
 
     def log_pace(self, features: FeatureMatrix) -> Floats:
         """(n, 2, J) what the leads' own clock adds to the log hazards."""

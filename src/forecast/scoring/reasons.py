@@ -73,7 +73,7 @@ class Explainer:
         if span is not None:
             middle = (self._coarse.edges_days[:-1] + self._coarse.edges_days[1:]) / 2
             self._period_cells = (middle > span[0]) & (middle < span[1])
-        self._average = models.on_bins(models.outcome.reference[None])
+        self._average = models.average
         self._chances: tuple[float, float] | None = None
 
     def curves(self, log_hazard: Floats) -> Curves:
