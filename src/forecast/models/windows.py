@@ -26,9 +26,8 @@ from forecast.periods import DAY_US
 __all__ = ["Base", "Window", "compared_from_us", "lay_windows", "paced_survival"]
 
 _FEW_ROWS: Final = 3_000  # with fewer landmarks the linear rung does not bend
-_LINEAR_ROWS: Final = (
-    12_000  # of a window: enough to tell one strength of shrinkage, or one clock, from another
-)
+# Of a window: enough to tell one strength of shrinkage, or one clock, from another.
+_LINEAR_ROWS: Final = 12_000
 _LATE_ROWS: Final = 80_000  # of a window: to be scored on
 _BOOSTED_ROWS: Final = 35_000  # of a window: trees want more
 
@@ -125,6 +124,7 @@ class Window:
         return outcome_log_score(log_hazard, self.exposure, self.late.landmarks.cause)
 
     def pace(self, clock: DealClock) -> Floats:
+        """(m, 2, J) what a clock adds to the log hazards of the late rows."""
         return clock.log_pace(self.late.features, self.base.bins)
 
 
