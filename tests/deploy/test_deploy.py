@@ -13,8 +13,6 @@ from typing import Any, Final
 
 import pytest
 import yaml
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 DEPLOY: Final = ROOT / "deploy"
@@ -77,16 +75,14 @@ def test_what_the_image_installs_is_in_the_lock_of_the_project_with_the_same_has
 
 
 def needed_by(package: str) -> set[str]:
-    """A package and all that it needs here, by name."""
+    """A package and all that it needs everywhere, by name."""
     found: set[str] = set()
     left = {package}
     while left:
         name = left.pop()
         found.add(name)
-        asked = map(Requirement, requires(name) or [])
-        left |= {
-            canonicalize_name(one.name) for one in asked if one.marker is None or one.marker.evaluate()
-        } - found
+        always = [asked for asked in requires(name) or [] if ";" not in asked]  # no condition, no extra
+        left |= {re.split(r"[^A-Za-z0-9._-]", asked)[0] for asked in always} - found
     return found
 
 
