@@ -16,7 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from ipaddress import ip_address
@@ -40,6 +40,8 @@ __all__ = [
     "check_promotion",
     "check_service",
     "check_versions",
+    "is_alive",
+    "server_of",
 ]
 
 State = Literal["ok", "warning", "broken"]
@@ -259,6 +261,22 @@ def check_disk(folders: list[Path]) -> list[Finding]:
     return found
 
 
+def server_of(folder: Path) -> int:
+    """The process that made a server's folder; ValueError for another folder."""
+    return int(folder.name.removeprefix(SERVER_FOLDER_PREFIX).partition("-")[0])
+
+
+def is_alive(process: int) -> bool:
+    """Whether a process of this machine still runs."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def check_leftovers(models: Path, now_s: float) -> Finding:
     """Did a killed command or server leave something behind?"""
     left = [
@@ -268,25 +286,15 @@ def check_leftovers(models: Path, now_s: float) -> Finding:
         if now_s - path.lstat().st_mtime > 3600
     ]
     for path in Path(tempfile.gettempdir()).glob(f"{SERVER_FOLDER_PREFIX}*"):
-        process = path.name.removeprefix(SERVER_FOLDER_PREFIX).partition("-")[0]
-        if process.isdigit() and not _is_alive(int(process)):
-            left.append(path)
+        with suppress(ValueError):
+            if not is_alive(server_of(path)):
+                left.append(path)
     if not left:
         return Finding("leftovers", "ok", "no temporary files of killed commands")
     named = ", ".join(str(path) for path in left[:5])
     return Finding(
         "leftovers", "warning", f"{len(left)} of killed commands: {named}", f"rm -r {left[0]} and the like"
     )
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def check_versions(lock: Path, bundle: Bundle | None) -> list[Finding]:

@@ -209,6 +209,34 @@ def test_on_its_own_it_makes_a_key_and_ends_cleanly(tmp_path: Path, trained_bund
         assert started.process.wait(30) == 0
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="reads /proc")
+def test_workers_end_with_a_supervisor_that_was_killed(tmp_path: Path, trained_bundle: Path) -> None:
+    """Else they would hold the port, follow no signal and never be started again."""
+
+    def lives(worker: str) -> bool:
+        try:
+            return Path(f"/proc/{worker}/stat").read_text().rpartition(") ")[2][0] != "Z"
+        except OSError:
+            return False
+
+    port = free_port()
+    arguments = ["forecast.cli", "serve", "--port", str(port), "--workers", "2"]
+    with running(arguments, port, tmp_path, environment_for(tmp_path, trained_bundle), tmp_path) as started:
+        pid = started.process.pid
+        workers = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        assert len(workers) >= 2
+        assert all(map(lives, workers))
+        started.process.kill()
+        started.process.wait(10)
+        deadline = time.monotonic() + 20
+        while any(map(lives, workers)):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+    with socket.socket() as again:
+        again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        again.bind(("127.0.0.1", port))
+
+
 @pytest.mark.slow
 def test_a_bento_answers_as_the_command_does(tmp_path: Path, trained_bundle: Path, server: Server) -> None:
     """`bentoml build` and `bentoml serve TAG` from another folder, with the bundle that was packed."""

@@ -12,6 +12,7 @@ import atexit
 import gc
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import bentoml
 from bentoml import Service
 
-from forecast.doctor import SERVER_FOLDER_PREFIX
+from forecast.doctor import SERVER_FOLDER_PREFIX, is_alive, server_of
 from forecast.errors import BusyError, ForecastError, UnavailableError
 from forecast.service import logs
 from forecast.service.admission import Admission
@@ -150,6 +151,7 @@ class Forecast:
         gc.collect()
         gc.freeze()
         follower.start()
+        _end_with_supervisor()
         # A bulk request computes in a thread; hand the interpreter back to small ones within a millisecond.
         sys.setswitchinterval(0.001)
 
@@ -283,6 +285,25 @@ def _stop(error: ForecastError) -> NoReturn:
 def _route_of(path: str) -> str:
     place = place_of(path, None)
     return "other" if place is None else place.path
+
+
+def _end_with_supervisor() -> None:
+    """End this worker, in good order, once its supervisor is gone.
+
+    Killed with -9 it can tell nobody; workers that went on alone would hold the port, follow no signal and never
+    be started again.
+    """
+    supervisor = server_of(Path(os.environ[SERVER_FOLDER]))
+    if supervisor == os.getpid() or os.name != "posix":
+        return  # one process for all, as in development
+
+    def watch() -> None:
+        is_parent = os.getppid() == supervisor
+        while os.getppid() == supervisor if is_parent else is_alive(supervisor):
+            time.sleep(1.0)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="supervisor", daemon=True).start()
 
 
 def _follow_figures(api: Api, metrics: Metrics, readiness: Readiness) -> None:
