@@ -290,8 +290,8 @@ def _route_of(path: str) -> str:
 def _end_with_supervisor() -> None:
     """End this worker, in good order, once its supervisor is gone.
 
-    Killed with -9 it can tell nobody; workers that went on alone would hold the port, follow no signal and never
-    be started again.
+    Killed with -9 it can tell nobody; workers that went on alone would hold the port, follow no signal and
+    never be started again.
     """
     supervisor = server_of(Path(os.environ[SERVER_FOLDER]))
     if supervisor == os.getpid() or os.name != "posix":
