@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from lifelines import CoxPHFitter
 
 from benchmarks.accuracy import main
 from benchmarks.peers import CoxPeer, ForestPeer, Peer, PersonPeriodPeer, SurvivalBoostPeer, all_peers
@@ -108,6 +110,28 @@ def test_a_peer_finds_constant_hazards_that_one_feature_doubles(name: str) -> No
                 expected = of_cause / (rate + lost) * left
                 mean = said[200 * half : 200 * (half + 1), which, place].mean()
                 assert abs(mean - expected) < (0.1 if name == "survival_boost" else 0.06)
+
+
+@pytest.mark.parametrize("least", [0.03, 0.1, 2.0])
+def test_a_cox_fit_whose_search_does_not_end_is_not_believed(
+    least: float, lesson: Lesson, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its slopes may be anything and its baseline nothing; the next penalty is taken, or the peer fails."""
+    taken, whole = [], CoxPHFitter.fit
+
+    def cut_short(self: CoxPHFitter, *arguments: Any) -> CoxPHFitter:
+        taken.append(self.penalizer)
+        return whole(self, *arguments, fit_options={"max_steps": 2} if self.penalizer < least else None)
+
+    monkeypatch.setattr(CoxPHFitter, "fit", cut_short)
+    marks = lesson.landmarks
+    lesson_of_cox = lesson.design, marks.at_us, marks.duration_days, marks.cause.astype(np.int64)
+    if least > 1.0:
+        with pytest.raises(ArithmeticError, match="does not converge"):
+            CoxPeer().fit(*lesson_of_cox)
+    else:
+        CoxPeer().fit(*lesson_of_cox)
+        assert max(taken) == least
 
 
 def test_the_future_is_invisible_to_whoever_learns(tables: Tables, lesson: Lesson) -> None:
