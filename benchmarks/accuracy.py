@@ -2,10 +2,10 @@
 
     python -m benchmarks.accuracy [SETS...] [--deals 1000,5000,30000] [--seeds 1,2,3] [--docs docs]
 
-Sets: `simulated` and `drift` (a simulator that knows the truth: `benchmarks.simulated`), and the public data
-sets of `benchmarks.real`. Without SETS all are run. Of several seeds the medians are shown. With `--docs` the
-tables are put between their marks in accuracy.md and real-data.md of that folder, and the charts into its
-images/.
+Sets: `simulated` and `drift` (a simulator that knows the truth: `benchmarks.simulated`), `another` (a company
+by other rules, written apart from the simulator: `benchmarks.another`), and the public data sets of
+`benchmarks.real`. Without SETS all are run. Of several seeds the medians are shown. With `--docs` the tables
+are put between their marks in accuracy.md and real-data.md of that folder, and the charts into its images/.
 
 Costs: each forecaster runs in a process of its own with one thread; CPU time, and the memory it needs on top of
 the data that all share. Who cannot take all rows in reasonable time takes fewer, and a line below the table
@@ -25,6 +25,7 @@ import pandas as pd
 from rich.console import Console
 
 from benchmarks import charts, simulated, tables
+from benchmarks.another import another_company
 from benchmarks.machine import machine
 from benchmarks.numbers import Numbers
 from benchmarks.peers import Peer, all_peers
@@ -40,7 +41,7 @@ from forecast.simulator import simulate
 
 __all__ = ["main"]
 
-SIMULATED: Final = ("simulated", "drift")
+SIMULATED: Final = ("simulated", "drift", "another")
 SETS: Final = (*SIMULATED, *PROTOCOLS)
 DRIFT_PER_YEAR: Final = 0.25
 DRIFT_DEALS: Final = 5_000
@@ -62,17 +63,26 @@ class Runs:
         self.newest: simulated.Comparison | None = None
         self.failed: dict[str, str] = {}
 
-    def of(self, deals: int, seed: int, drift: float, field: Field, tell: Tell) -> pd.DataFrame:
-        """Rows of one company, with its deals, seed and drift; run now unless they are known."""
+    def of(self, rules: str, deals: int, seed: int, drift: float, field: Field, tell: Tell) -> pd.DataFrame:
+        """Rows of one company, with its rules, deals, seed and drift; run now unless they are known.
+
+        rules : `simulated` or `another`; the latter knows no drift
+        """
         if self.scores is not None:
-            known = self.scores.query("deals == @deals and seed == @seed and drift == @drift")
+            known = self.scores.query(
+                "rules == @rules and deals == @deals and seed == @seed and drift == @drift"
+            )
             if len(known):
                 return known
-        simulation = simulate(deals=deals, seed=seed, drift_per_year=drift)
-        here = f"{deals:,} deals, seed {seed}{', drifting' if drift else ''}"
-        self.newest = simulated.compare(simulation, FitSettings(), field, lambda who: tell(f"{here}: {who}"))
+        company: simulated.Company = (
+            simulate(deals=deals, seed=seed, drift_per_year=drift)
+            if rules == "simulated"
+            else another_company(deals=deals, seed=seed, moments=simulated.MONTHS)
+        )
+        here = f"{rules}, {deals:,} deals, seed {seed}{', drifting' if drift else ''}"
+        self.newest = simulated.compare(company, FitSettings(), field, lambda who: tell(f"{here}: {who}"))
         self.failed |= self.newest.failed
-        found = self.newest.scores.assign(deals=deals, seed=seed, drift=drift)
+        found = self.newest.scores.assign(rules=rules, deals=deals, seed=seed, drift=drift)
         notes = {name: answer.note for name, answer in self.newest.answers.items()}
         found["note"] = found["forecaster"].map(notes).where(found["metric"] == "rows", "")
         self.scores = found if self.scores is None else pd.concat([self.scores, found], ignore_index=True)
@@ -129,6 +139,8 @@ def main(
             _simulated(deals, seeds, runs, field, status.update, console, docs)
         if "drift" in chosen:
             _drift(seeds, runs, field, status.update, console, docs)
+        if "another" in chosen:
+            _sizes("another", deals, seeds, runs, field, status.update, console, docs)
         for name in (one for one in chosen if one in PROTOCOLS):
             _real(name, field, status.update, console, progress, docs)
 
@@ -143,10 +155,34 @@ def _simulated(
     docs: Path | None,
 ) -> None:
     """The truth's distance table for each size, and the charts of it."""
+    table = _sizes("simulated", deals, seeds, runs, field, tell, console, docs)
+    if docs is None:
+        return
+    images = docs / "images"
+    shown = field.labels()
+    largest = table[table["deals"] == max(deals)]
+    charts.write_chart(charts.truth_chart(largest, shown), images / "accuracy-truth.svg")
+    if len(deals) > 1:
+        charts.write_chart(charts.learning_chart(table, shown), images / "accuracy-learning.svg")
+    if runs.newest is not None:
+        charts.write_chart(_calibration(runs.newest), images / "accuracy-calibration.svg")
+
+
+def _sizes(
+    rules: str,
+    deals: Sequence[int],
+    seeds: Sequence[int],
+    runs: Runs,
+    field: Field,
+    tell: Tell,
+    console: Console,
+    docs: Path | None,
+) -> pd.DataFrame:
+    """The distance table of companies by these rules for each size; returns the medians of all of them."""
     labels = {**field.labels(), simulated.TRUTH: "the truth"}
     parts, sizes = [], []
     for size in deals:
-        scores = pd.concat([runs.of(size, seed, 0.0, field, tell) for seed in seeds])
+        scores = pd.concat([runs.of(rules, size, seed, 0.0, field, tell) for seed in seeds])
         table = simulated.medians(scores)
         sizes.append(table)
         title = f"{size:,} deals"
@@ -158,18 +194,9 @@ def _simulated(
         for line in lines:
             console.print(line)
         parts.append(f"### {title}\n\n{accuracy}\n{cost}\n" + "".join(f"- {line}\n" for line in lines))
-    if docs is None:
-        return
-    put_between_marks(docs / "accuracy.md", "simulated", "\n".join(parts))
-    images = docs / "images"
-    table = pd.concat(sizes)
-    shown = {name: label for name, label in labels.items() if name != simulated.TRUTH}
-    largest = table[table["deals"] == max(deals)]
-    charts.write_chart(charts.truth_chart(largest, shown), images / "accuracy-truth.svg")
-    if len(deals) > 1:
-        charts.write_chart(charts.learning_chart(table, shown), images / "accuracy-learning.svg")
-    if runs.newest is not None:
-        charts.write_chart(_calibration(runs.newest), images / "accuracy-calibration.svg")
+    if docs is not None:
+        put_between_marks(docs / "accuracy.md", rules, "\n".join(parts))
+    return pd.concat(sizes)
 
 
 def _drift(
@@ -177,7 +204,9 @@ def _drift(
 ) -> None:
     """A company whose deals are won ever faster: who notices?"""
     labels = {**field.labels(), simulated.TRUTH: "the truth"}
-    scores = pd.concat([runs.of(DRIFT_DEALS, seed, DRIFT_PER_YEAR, field, tell) for seed in seeds])
+    scores = pd.concat(
+        [runs.of("simulated", DRIFT_DEALS, seed, DRIFT_PER_YEAR, field, tell) for seed in seeds]
+    )
     found = tables.cells(simulated.medians(scores), labels, DRIFT_COLUMNS)
     title = f"{DRIFT_DEALS:,} deals, the log rate of winning rising by {DRIFT_PER_YEAR} a year"
     console.print(tables.as_rich(title, *found))

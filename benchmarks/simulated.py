@@ -7,9 +7,9 @@ the data. The truth is asked as well, as one forecaster among others: it shows w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import pandas as pd
@@ -21,13 +21,14 @@ from forecast.arrays import Floats
 from forecast.history import WON, History, Landmarks, make_landmarks
 from forecast.models import FitSettings
 from forecast.periods import DAY_US, Period, as_of_us
-from forecast.simulator import Simulation
+from forecast.tables import Tables
 
 __all__ = [
     "HORIZONS_DAYS",
     "LEARN_UNTIL",
     "MONTHS",
     "TRUTH",
+    "Company",
     "Comparison",
     "compare",
     "medians",
@@ -39,6 +40,24 @@ HORIZONS_DAYS: Final = (30, 90, 180)
 LEARN_UNTIL: Final = pd.Timestamp("2025-01-01", tz="UTC")
 MONTHS: Final = pd.date_range(LEARN_UNTIL, periods=6, freq="MS")
 _KEYS: Final = ["deals", "drift", "forecaster", "metric", "horizon_days"]
+
+
+class Company(Protocol):
+    """An invented company: what a CRM would hold of it, and the truth about it."""
+
+    @property
+    def tables(self) -> Tables:
+        """The contract tables."""
+
+    @property
+    def until(self) -> pd.Timestamp:
+        """The end of the data."""
+
+    def truth_within(self, deal_ids: Any, as_of: pd.DatetimeIndex, horizons_days: Sequence[float]) -> Floats:
+        """(n, H) exact P(won within h days | everything recorded before as_of)."""
+
+    def expected_bookings(self, as_of: pd.Timestamp, period: Period) -> pd.DataFrame:
+        """At least deal_id and amount_if_won, the true expectation, of every deal open then."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +97,7 @@ def questions_of(history: History, until_us: int) -> Questions:
 
 
 def compare(
-    simulation: Simulation,
+    company: Company,
     settings: FitSettings,
     field: Field,
     tell: Callable[[str], None] = lambda _text: None,
@@ -97,14 +116,12 @@ def compare(
     - `brier_ratio`, `integrated_brier_ratio`, `concordance_gap`: against the truth's own
     - `fit_seconds`, `predict_ms` (for 1,000 deals), `peak_mb`, `rows`
     """
-    history = History.from_tables(simulation.tables)
-    until_us = as_of_us(simulation.until)
+    history = History.from_tables(company.tables)
+    until_us = as_of_us(company.until)
     questions = questions_of(history, until_us)
     marks = questions.landmarks
     ids = history.deal_ids[marks.deal]
-    truth = simulation.truth_within(
-        ids, pd.to_datetime(marks.at_us, unit="us", utc=True), questions.grid_days
-    )
+    truth = company.truth_within(ids, pd.to_datetime(marks.at_us, unit="us", utc=True), questions.grid_days)
     found = field.ask(Lesson(history, LEARN_UNTIL, settings), questions, tell)
     nothing = Cost(float("nan"), float("nan"), float("nan"))
     answers = {answer.name: answer for answer in found.answers}
@@ -112,7 +129,7 @@ def compare(
 
     won = {name: answer.won for name, answer in answers.items()}
     scores = curve_scores(questions, won, HORIZONS_DAYS, until_us=until_us)
-    expected = _expected_bookings(simulation, history, marks)
+    expected = _expected_bookings(company, history, marks)
     at_end = np.array([questions.at(_days_left(pd.Timestamp(at, unit="us", tz="UTC"))) for at in marks.at_us])
     grid = np.array(questions.grid_days)
     came = (marks.cause == WON) & (marks.duration_days < HORIZONS_DAYS[-1])
@@ -151,12 +168,12 @@ def _days_left(moment: pd.Timestamp) -> int:
     return int((Period.containing(moment).end_us - as_of_us(moment)) // DAY_US)
 
 
-def _expected_bookings(simulation: Simulation, history: History, marks: Landmarks) -> Floats:
+def _expected_bookings(company: Company, history: History, marks: Landmarks) -> Floats:
     """(n,) the true expected amount of each deal if it is won in the quarter of its moment."""
     amount = np.empty(len(marks))
     for at_us in np.unique(marks.at_us):
         moment = pd.Timestamp(at_us, unit="us", tz="UTC")
-        frame = simulation.expected_bookings(moment, Period.containing(moment)).set_index("deal_id")
+        frame = company.expected_bookings(moment, Period.containing(moment)).set_index("deal_id")
         rows = marks.at_us == at_us
         amount[rows] = frame["amount_if_won"].reindex(history.deal_ids[marks.deal[rows]]).to_numpy(np.float64)
     return np.nan_to_num(amount)
