@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from running_server import KEY, Server, environment_for, free_port, running
@@ -51,7 +52,7 @@ def server(
         yield started
 
 
-def example(bundle: Path) -> dict[str, object]:
+def example(bundle: Path) -> dict[str, Any]:
     pipeline, stages = Engine.load(bundle).example_stages()
     return example_score_request(stages, pipeline)
 
@@ -207,6 +208,23 @@ def test_on_its_own_it_makes_a_key_and_ends_cleanly(tmp_path: Path, trained_bund
         assert key not in started.log.read_text()
         started.process.send_signal(signal.SIGTERM)
         assert started.process.wait(30) == 0
+
+
+def test_a_key_has_one_allowance_however_many_workers_answer(tmp_path: Path, trained_bundle: Path) -> None:
+    body, port = example(trained_bundle), free_port()
+    rows = len(body["deals"])
+    arguments = ["forecast.cli", "serve", "--port", str(port), "--workers", "2"]
+    arguments += ["--bundle", str(trained_bundle)]
+    allowed = {"FORECAST_ROWS_PER_MINUTE": str(5 * rows)}
+    environment = environment_for(tmp_path, trained_bundle, **allowed)
+    with running(arguments, port, tmp_path, environment, tmp_path) as started:
+        # A connection of its own for each: the kernel deals them out among the workers.
+        answers = [started.ask("POST", "/v1/score", json=body) for _ in range(40)]
+    statuses = [answer.status_code for answer in answers]
+    assert set(statuses) == {200, 429}
+    assert 5 <= statuses.count(200) <= 6  # each worker by itself would let five by
+    refused = next(answer for answer in answers if answer.status_code == 429)
+    assert int(refused.headers["retry-after"]) >= 1
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="reads /proc")

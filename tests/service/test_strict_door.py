@@ -15,7 +15,7 @@ from forecast.service.api import Api
 from forecast.service.engine import Engine
 from forecast.service.hosts import HOSTS, Hosts
 from forecast.service.keys import Keys
-from forecast.service.rate import BYTES_PER_ROW, Rate
+from forecast.service.rate import BYTES_PER_ROW
 from forecast.service.refusals import Refusal
 from forecast.service.routes import MAY, PROBES, place_of
 
@@ -146,53 +146,6 @@ def test_a_query_that_nobody_reads_is_refused(engine: Engine, path: str, field: 
 
 
 # -- rows a minute ------------------------------------------------------------------------------------------
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def limited(rows: int | None, key: str = "k") -> Access:
-    return Access(key, "score", rows_per_minute=rows)
-
-
-def test_a_bucket_holds_a_minute_and_fills_evenly() -> None:
-    clock, access = Clock(), limited(60)
-    rate = Rate(clock)
-    rate.admit(access)
-    rate.charge(access, 60)
-    with pytest.raises(Refusal) as caught:
-        rate.admit(access)
-    assert (caught.value.status, caught.value.code, caught.value.headers) == (
-        429,
-        "rate_limited",
-        {"retry-after": "1"},
-    )
-    clock.now = 1.0
-    rate.admit(access)
-    clock.now = 3_600.0
-    rate.charge(access, 60)
-    assert rate.wait_seconds(access) == pytest.approx(1.0)
-
-
-def test_a_large_request_leaves_a_debt_that_later_ones_wait_for() -> None:
-    clock, access = Clock(), limited(600)
-    rate = Rate(clock)
-    rate.charge(access, 1_600)
-    assert rate.wait_seconds(access) == pytest.approx(100.1)
-    clock.now = 100.1 + 1e-6
-    rate.admit(access)
-
-
-def test_keys_do_not_pay_for_each_other_and_may_be_free() -> None:
-    rate = Rate(Clock())
-    rate.charge(limited(10, "a"), 1_000)
-    rate.admit(limited(10, "b"))
-    rate.charge(limited(None, "c"), 10**9)
-    rate.admit(limited(None, "c"))
 
 
 class Poor:

@@ -127,6 +127,7 @@ class Api:
         book: Book | None = None,
         awaited: bool = False,
         readiness: Readiness | None = None,
+        rate: Rate | None = None,
     ) -> None:
         """Begin to answer.
 
@@ -134,6 +135,7 @@ class Api:
         readiness : what /readyz says beyond that we answer
         stored, book : the two sides of the ledger; without them only what is sent is computed
         awaited : whether there is to be a ledger that has not answered yet
+        rate : what keys had computed, counted together with other workers; else this process counts alone
         """
         if self._hosts is None:
             self._hosts = Hosts.from_environment(os.environ)
@@ -143,6 +145,7 @@ class Api:
         self._book = book
         self._awaited = awaited
         self._readiness = readiness
+        self._rate = rate or self._rate
         self._answers = answers
 
     def swap(self, answers: Answers) -> None:

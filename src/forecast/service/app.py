@@ -30,6 +30,7 @@ from forecast.service import logs
 from forecast.service.admission import Admission
 from forecast.service.api import Api
 from forecast.service.keys import KEYS_FILE, SINGLE_KEY, Finder, Keys
+from forecast.service.rate import Rate
 from forecast.service.routes import place_of
 from forecast.service.tracing import is_wanted, traced, tracer, wanted_tracer
 
@@ -43,8 +44,9 @@ __all__ = ["BUNDLE", "Forecast", "Front", "bundle_path"]
 
 BUNDLE: Final = "FORECAST_BUNDLE"
 WORKERS: Final = "FORECAST_WORKERS"
-# Set by the supervisor for its workers: the folder of `admission`.
+# Set by the supervisor for its workers: the folder of `admission`, and of what keys had computed.
 SERVER_FOLDER: Final = "FORECAST_SERVER_FOLDER"
+_RATES: Final = "rates"
 _DEFAULT_BUNDLE: Final = Path("models/current")
 
 # One application per process; a worker opens it once its bundle is loaded.
@@ -124,6 +126,7 @@ class Forecast:
             books = _Books.of_environment()
             keys = _keys(books)
             admission = _admission()
+            rate = Rate(Path(os.environ[SERVER_FOLDER]) / _RATES)
             # What served last, not what is offered now: a worker that starts again must come up.
             engine = Engine.load(admission.last_good())
         except ForecastError as error:
@@ -140,7 +143,7 @@ class Forecast:
         )
 
         def open_door() -> None:
-            _open(follower.engine, keys, metrics, readiness, books)
+            _open(follower.engine, keys, metrics, readiness, rate, books)
 
         open_door()
         if books is not None and readiness.ledger is not None:
@@ -256,14 +259,20 @@ def _keys(books: _Books | None) -> Keys | None:
 
 
 def _open(
-    engine: Engine, keys: Keys | None, metrics: Metrics, readiness: Readiness, books: _Books | None
+    engine: Engine,
+    keys: Keys | None,
+    metrics: Metrics,
+    readiness: Readiness,
+    rate: Rate,
+    books: _Books | None,
 ) -> None:
     """Begin to answer; again when the ledger is there after all."""
     finders: list[Finder] = []
     if books is None or books.ledger is None:
         if keys is not None:
             finders.append(keys)
-        _api.open(engine, *finders, metrics=metrics, awaited=books is not None, readiness=readiness)
+        awaited = books is not None
+        _api.open(engine, *finders, metrics=metrics, awaited=awaited, readiness=readiness, rate=rate)
         return
     from forecast.ledger import LedgerKeys
     from forecast.service.reads import Reads
@@ -272,7 +281,8 @@ def _open(
     finders.append(LedgerKeys(ledger))
     if keys is not None:
         finders.append(keys)
-    _api.open(engine, *finders, metrics=metrics, stored=Reads(ledger), book=ledger, readiness=readiness)
+    stored = Reads(ledger)
+    _api.open(engine, *finders, metrics=metrics, stored=stored, book=ledger, readiness=readiness, rate=rate)
 
 
 def _stop(error: ForecastError) -> NoReturn:
