@@ -143,6 +143,8 @@ def test_publish_then_erase(
     assert b"somebody" in everything
 
     (out / "notes.txt").write_text(f"ask {owner}")
+    assert call("erase", "--owner", owner, "--folder", str(out)) == 0
+    assert "notes.txt: holds the id and cannot be taken apart" in capsys.readouterr().out
     assert call("erase", "--owner", owner, "--folder", str(out), "--yes") == 3
     assert "notes.txt" in capsys.readouterr().err
 

@@ -104,6 +104,10 @@ def _forget(ledger: Ledger, subject: Subject, folders: tuple[Path, ...], yes: bo
             console.print(f"{path}: {'removed' if yes else 'would be removed'}")
         for path in done.packed:
             console.print(f"{path}: is compressed and was not looked into; unpack it or delete it")
+        if not yes:
+            known = {*done.changed, *done.removed, *done.packed}
+            for path in (path for path in still_holding(folder, subject) if path not in known):
+                console.print(f"{path}: holds the id and cannot be taken apart; would stay for you to delete")
     if not yes:
         console.print("Nothing was erased; say --yes to do it.")
         return
