@@ -319,7 +319,7 @@ def level_picture() -> alt.LayerChart:
     """Quarters of a company that wins ever faster, against a fit without drift, and what is made of them."""
     history = History.from_tables(simulate(deals=5000, seed=4, drift_per_year=0.25).tables)
     models = fit_models(history, END, FitSettings(windows=1, min_boosted_deals=1_000_000))
-    marks, features = _learnt(history, 120_000, models.kinds)
+    marks, features = _learnt(history, FitSettings().max_landmarks, models.kinds)
     model = models.outcome
     survival = Survival.of(marks, model.bins, models.seasons).paced(models.log_pace(features))
     came, expected = quarterly_residuals(

@@ -34,7 +34,7 @@ class FitSettings:
 
     seed: int = 0
     landmark_every_days: float = 7.0
-    max_landmarks: int = 120_000
+    max_landmarks: int = 300_000
     ridge_grid: tuple[float, ...] = (3.0, 12.0, 50.0, 200.0, 800.0)
     min_closed_deals: int = 60
     min_boosted_deals: int = 300

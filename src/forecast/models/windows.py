@@ -27,7 +27,7 @@ __all__ = ["Base", "Window", "compared_from_us", "lay_windows", "paced_survival"
 
 _FEW_ROWS: Final = 3_000  # with fewer landmarks the linear rung does not bend
 # Of a window: enough to tell one strength of shrinkage, or one clock, from another.
-_LINEAR_ROWS: Final = 12_000
+_LINEAR_ROWS: Final = 25_000
 _LATE_ROWS: Final = 80_000  # of a window: to be scored on
 _BOOSTED_ROWS: Final = 35_000  # of a window: trees want more
 
