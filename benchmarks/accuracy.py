@@ -60,6 +60,8 @@ class Runs:
         self.file = file
         known = file is not None and file.is_file()
         self.scores = pd.read_csv(file, keep_default_na=True) if known and file is not None else None
+        if self.scores is not None and "rules" not in self.scores:
+            self.scores["rules"] = "simulated"  # a file from before there was another company
         self.newest: simulated.Comparison | None = None
         self.failed: dict[str, str] = {}
 

@@ -88,7 +88,7 @@ class Rate:
         with self._alone():
             missing_s = self._slots["full_at_s"][self._place(access.key)] - self._clock()
         # A bucket holds a row for all but the last of the time it takes to fill.
-        return max(0.0, float(missing_s) - 60.0 * (1.0 - min(1.0, limit) / limit))
+        return max(0.0, float(missing_s) - 60.0 * (1.0 - 1.0 / limit))
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
