@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from forecast.features import LIKENESSES, build
-from forecast.features.kinds import KINDS, REFERENCE, Kinds, fit_kinds, likeness_of
+from forecast.features import KIND_FEATURES, build
+from forecast.features.kinds import CHANCES, KINDS, REFERENCE, Kinds, fit_kinds, likeness_of
 from forecast.features.kinds.courses import BANDS_DAYS, Labels
 from forecast.features.leakage.scramble import look_moments, scramble_test
 from forecast.history import CATEGORIES, OPEN, WON, DatedRecords, History
@@ -43,9 +43,14 @@ def kinds(history: History) -> Kinds:
 
 
 def odds(history: History, deal: np.ndarray, kinds: Kinds, at_us: int) -> np.ndarray:
-    """(n, 3) the features of open deals."""
+    """(n, 3) the log odds of open deals."""
+    return told(history, deal, kinds, at_us)[:, : KINDS - 1]
+
+
+def told(history: History, deal: np.ndarray, kinds: Kinds, at_us: int) -> np.ndarray:
+    """(n, 6) the features of open deals."""
     matrix = build(history, deal, np.full(len(deal), at_us), DatedRecords.of(history), kinds)
-    return np.stack([matrix[name] for name in LIKENESSES], axis=1)
+    return np.stack([matrix[name] for name in KIND_FEATURES], axis=1)
 
 
 def rates(kinds: Kinds) -> tuple[np.ndarray, np.ndarray]:
@@ -174,7 +179,7 @@ def test_likeness_says_what_the_truth_says(company: Simulation, history: History
 
 def test_nothing_of_the_future_is_read(company: Simulation, history: History, kinds: Kinds) -> None:
     def score(of: History, deal: np.ndarray, at_us: np.ndarray) -> np.ndarray:
-        return likeness_of(of, deal, at_us, kinds).log_odds()[0]
+        return likeness_of(of, deal, at_us, kinds).features()[0]
 
     found = scramble_test(company.tables, history, look_moments(history, AS_OF), score=score)
     assert found.changed == {}
@@ -184,9 +189,9 @@ def test_nothing_of_the_future_is_read(company: Simulation, history: History, ki
 def test_one_deal_alone_is_like_itself_among_many_to_the_last_bit(history: History, kinds: Kinds) -> None:
     at_us = as_of_us(AS_OF)
     deal = history.open_deals(at_us)
-    together = likeness_of(history, deal, np.full(len(deal), at_us), kinds).log_odds()
+    together = likeness_of(history, deal, np.full(len(deal), at_us), kinds).features()
     for place in range(0, len(deal), 25):
-        alone = likeness_of(history, deal[[place]], np.array([at_us]), kinds).log_odds()
+        alone = likeness_of(history, deal[[place]], np.array([at_us]), kinds).features()
         assert alone[:, 0].tolist() == together[:, place].tolist()
 
 
@@ -194,8 +199,8 @@ def test_the_builder_and_the_look_up_agree(history: History, kinds: Kinds) -> No
     at_us = as_of_us(AS_OF)
     deal = history.open_deals(at_us)
     assert np.array_equal(
-        odds(history, deal, kinds, at_us).T,
-        likeness_of(history, deal, np.full(len(deal), at_us), kinds).log_odds(),
+        told(history, deal, kinds, at_us).T,
+        likeness_of(history, deal, np.full(len(deal), at_us), kinds).features(),
     )
 
 
@@ -223,8 +228,85 @@ def test_a_history_with_other_stages_is_read_as_far_as_it_goes(company: Simulati
     other = History.from_tables(replace(tables, **renamed))
     at_us = as_of_us(AS_OF)
     deal = other.open_deals(at_us)
-    found = likeness_of(other, deal, np.full(len(deal), at_us), kinds).log_odds()
-    assert np.isfinite(found).all()
+    found = likeness_of(other, deal, np.full(len(deal), at_us), kinds).features()
+    offered = np.char.endswith(np.array(other.stages.names)[other.stage(deal, np.int64(at_us))], "/offer")
+    assert 0 < offered.sum() < len(deal)
+    assert np.isfinite(found[:3]).all()
+    assert np.isfinite(found[3:, ~offered]).all()
+    assert np.isnan(found[3:, offered]).all()  # where it leads from there nobody knows
+
+
+def test_chances_are_those_of_a_chain_taken_in_small_steps(kinds: Kinds, history: History) -> None:
+    """Against steps of an hour with the rates of each kind, won and lost being the end."""
+    labels = Labels(len(kinds.stages))
+    usual = usual_moves(history, kinds)
+    ratio = np.exp(kinds.weights[: labels.activity]).reshape(labels.stages, labels.targets, KINDS)
+    for kind in range(KINDS):
+        rates = ratio[:, :, kind] * usual
+        step = np.eye(labels.targets)
+        step[: labels.stages] += rates / 24.0
+        step[np.arange(labels.stages), np.arange(labels.stages)] -= rates.sum(axis=1) / 24.0
+        for place, (cause, days) in enumerate(CHANCES):
+            end = labels.stages + (cause == "lost")
+            by_steps = np.linalg.matrix_power(step, 24 * days)[: labels.stages, end]
+            np.testing.assert_allclose(kinds.chances[place, :, kind], by_steps, rtol=0.01, atol=1e-5)
+
+
+def usual_moves(history: History, kinds: Kinds) -> np.ndarray:
+    """(S, S + 2) moves a day of all deals until they were first decided, counted one by one."""
+    place = {name: at for at, name in enumerate(kinds.stages)}
+    number, days = np.zeros((len(place), len(place) + 2)), np.zeros(len(place))
+    deal, at_us, stage = history.stage_entries
+    known = at_us < as_of_us(AS_OF)
+    rows = list(zip(deal[known].tolist(), at_us[known].tolist(), stage[known].tolist(), strict=True))
+    decided: set[int] = set()
+    for (one, since_us, code), (other, moment_us, after) in pairwise([*rows, (-1, 0, 0)]):
+        here = place.get(history.stages.names[code])
+        if one in decided or here is None:
+            continue
+        if other != one:
+            days[here] += (as_of_us(AS_OF) - max(since_us, created_us(history, one))) / DAY_US
+            continue
+        days[here] += max(moment_us - max(since_us, created_us(history, one)), 0) / DAY_US
+        kind = history.stages.kind[after]
+        if kind != OPEN:
+            decided.add(one)
+        target = place.get(history.stages.names[after]) if kind == OPEN else len(place) + (kind != WON)
+        number[here, target] += 1
+    return (number + 0.01) / (days[:, None] + 10.0)
+
+
+def created_us(history: History, deal: int) -> int:
+    return int(history.columns.created_at_us[deal])
+
+
+def test_chances_of_a_deal_are_the_mean_of_its_kinds(history: History, kinds: Kinds) -> None:
+    at_us = as_of_us(pd.Timestamp("2025-07-01", tz="UTC"))
+    deal = history.open_deals(at_us)
+    found = told(history, deal, kinds, at_us)
+    share = np.exp(np.insert(found[:, : KINDS - 1], REFERENCE, 0.0, axis=1))
+    share /= share.sum(axis=1, keepdims=True)
+    slot = [kinds.stages.index(history.stages.names[code]) for code in history.stage(deal, np.int64(at_us))]
+    expected = np.einsum("nk,cnk->nc", share, kinds.chances[:, slot])
+    np.testing.assert_allclose(found[:, KINDS - 1 :], expected, atol=1e-4)  # odds are cut, chances are not
+
+
+def test_chances_are_probabilities_and_grow_with_time(history: History, kinds: Kinds) -> None:
+    at_us = as_of_us(AS_OF)
+    soon, later, lost = told(history, history.open_deals(at_us), kinds, at_us)[:, KINDS - 1 :].T
+    assert (soon >= 0).all()
+    assert (later >= soon).all()
+    assert (later + lost <= 1.0).all()
+
+
+def test_chances_come_near_the_truth(company: Simulation, history: History, kinds: Kinds) -> None:
+    """By the course alone, without season, seller, industry or amount: right in the sum, and in order."""
+    at = pd.Timestamp("2025-08-15", tz="UTC")
+    deal = history.open_deals(as_of_us(at))
+    found = told(history, deal, kinds, as_of_us(at))[:, KINDS : KINDS + 1].ravel()
+    truth = company.truth_within(history.deal_ids[deal], at, [90])[:, 0]
+    assert found.sum() == pytest.approx(truth.sum(), rel=0.25)
+    assert spearmanr(found, truth).statistic > 0.85
 
 
 def test_few_closings_tell_no_kinds(history: History) -> None:
@@ -232,7 +314,7 @@ def test_few_closings_tell_no_kinds(history: History) -> None:
     assert fit_kinds(history, int(early), EVERYTHING) is None
     assert fit_kinds(history, int(history.at_us.min()), EVERYTHING) is None
     matrix = build(history, np.array([0]), np.array([as_of_us(AS_OF)]), DatedRecords.of(history))
-    assert np.isnan([matrix[name] for name in LIKENESSES]).all()
+    assert np.isnan([matrix[name] for name in KIND_FEATURES]).all()
 
 
 def test_numbers_come_back_from_json(kinds: Kinds) -> None:
@@ -264,6 +346,6 @@ def test_deals_that_were_decided_are_told_by_how(history: History, kinds: Kinds)
     at_us = closings.at_us
     was_open = history.stages.kind[history.stage(closings.deal, at_us)] == OPEN
     late = was_open & (at_us > as_of_us(AS_OF) - 400 * DAY_US)
-    found = likeness_of(history, closings.deal[late], at_us[late], kinds).log_odds()[2]
+    found = likeness_of(history, closings.deal[late], at_us[late], kinds).features()[2]
     won = closings.kind[late] == WON
     assert found[won].mean() > found[~won].mean() + 1.0

@@ -208,7 +208,7 @@ def test_each_feature_is_what_its_name_says() -> None:
     expected = {
         "lead_age_days": 5.0, "activities_7d": 1.0, "activities_90d": 1.0, "inbound_30d": 1.0,
         "inbound_all": 1.0, "meetings_90d": 1.0, "silence_days": 3.0, "need": 1.0,
-        "owner_conversion_edge": (1 - 2 * base) / (2 + 10),
+        "owner_conversion_edge": (1 - 2 * base) / (2 + 40),
         "source_conversion_edge": (1 - 2 * base) / (2 + 20),
         "account_closed": 1.0, "account_edge": (1 - 3.5 / 11) / (1 + 4),
     }  # fmt: skip
@@ -240,8 +240,6 @@ def test_frozen_records_of_accounts_are_the_dated_ones_of_that_day() -> None:
     frozen = FrozenCustomers.of(DatedRecords.of(deals).freeze(deals, at_us), leads)
     account, when = np.array([0, -1]), np.full(2, at_us)
     for one, other in zip(dated.counts(account, when), frozen.counts(account, when), strict=True):
-        np.testing.assert_array_equal(one, other)
-    for one, other in zip(dated.total(when), frozen.total(when), strict=True):
         np.testing.assert_array_equal(one, other)
     assert frozen.counts(account, when)[0].tolist() == [2.0, 0.0]
 

@@ -87,6 +87,35 @@ def test_nothing_but_chance_gives_a_clock_near_one(sample_history: History) -> N
     assert np.abs(np.log(clock.pace[:, 0])).max() < 0.3
 
 
+def test_a_kind_of_business_without_a_clock_gets_none_beside_one_that_has(sample_history: History) -> None:
+    """Offers expire, the other motion closes at one rate: its bands scatter by chance, and are drawn to one."""
+    age, landmarks = expiring(8_000, seed=5)
+    rng = np.random.default_rng(6)
+    steady = rng.exponential(150, 8_000)
+    when = np.concatenate((landmarks.duration_days, np.minimum(steady, 200.0)))
+    cause = np.concatenate((landmarks.cause, np.where(steady < 200, 2, 0))).astype(np.int8)
+    ages = np.concatenate((age, rng.uniform(0, 100, 8_000)))
+    motions = sample_history.vocabulary("motion").texts
+    motion = np.repeat([float(motions.index("renewal")), float(motions.index("new"))], 8_000)
+    both = Landmarks(np.arange(16_000), np.full(16_000, START_US), when, cause, np.ones(16_000))
+    features = matrix(sample_history, ages, motion)
+    survival = Survival.of(both, BINS, FLAT)
+
+    def log_hazard(clock: DealClock) -> np.ndarray:
+        paced = survival.paced(clock.log_pace(features, BINS))
+        found = np.full((len(motion), 2, len(BINS)), -20.0)
+        for one in np.unique(motion):
+            here = motion == one
+            rate = (paced.cause[here] == 2).sum() / paced.exposure[1][here].sum()
+            found[here, 1] = np.log(rate)
+        return found
+
+    clock = fit_clock("age_days", features, survival, when, BINS, log_hazard, looks=1.0)
+    offers, others = (clock.pace[1, 1 + clock.groups.index(name)] for name in ("renewal", "new"))
+    assert offers.max() > 4.0
+    assert np.abs(np.log(others)).max() < 0.15
+
+
 def test_pace_in_a_bin_is_its_mean_over_the_bin() -> None:
     """Against a sum over minutes: pace one until age 10, five from 10 to 20, a half after."""
     clock = DealClock(

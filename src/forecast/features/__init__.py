@@ -1,7 +1,7 @@
 """Point-in-time features and the registry that says what each is and when it is known."""
 
 from forecast.features.builder import (
-    LIKENESSES,
+    KIND_FEATURES,
     FeatureMatrix,
     bant_totals,
     build,
@@ -19,8 +19,8 @@ from forecast.features.registry import BUILT_IN, LEADS, FeatureSpec, custom_spec
 __all__ = [
     "ANSWERS",
     "BUILT_IN",
+    "KIND_FEATURES",
     "LEADS",
-    "LIKENESSES",
     "Customers",
     "DatedCustomers",
     "Decision",

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from forecast.arrays import Floats, Ints
-from forecast.features.kinds import BoundKinds, Kinds
+from forecast.features.kinds import CHANCES, BoundKinds, Kinds
 from forecast.features.registry import BUILT_IN, spec_of
 from forecast.history import CATEGORIES, History, TrackRecords
 from forecast.history.columns import (
@@ -35,7 +35,7 @@ from forecast.history.history import MOVED, PUSHED
 from forecast.periods import DAY_US
 
 __all__ = [
-    "LIKENESSES",
+    "KIND_FEATURES",
     "PRIOR",
     "FeatureMatrix",
     "bant_totals",
@@ -43,18 +43,22 @@ __all__ = [
     "category_texts",
     "feature_names",
     "number_or_nan",
-    "shrunk_base",
 ]
 
-# Log odds of the hidden kinds but the reference, in order of their share won.
-LIKENESSES: Final = ("like_never_won", "like_seldom_won", "like_often_won")
+# What hidden kinds tell: log odds of all but the reference, in order of their share won, and chances.
+KIND_FEATURES: Final = (
+    "like_never_won",
+    "like_seldom_won",
+    "like_often_won",
+    *(f"course_{cause}_{days}d" for cause, days in CHANCES),
+)
 _NAMES: Final = tuple(spec.name for spec in BUILT_IN)
 _ROW: Final = {name: row for row, name in enumerate(_NAMES)}
 _BLOCK: Final = 65_536
 _WINDOWS_DAYS: Final = (7, 14, 30, 90, 180)
 _WINDOWS_US: Final = np.array(_WINDOWS_DAYS)[:, None] * DAY_US
 # How many average deals a track record is diluted with before it says much.
-PRIOR: Final = {"owner": 10.0, "account": 4.0, "source": 20.0}
+PRIOR: Final = {"owner": 40.0, "account": 4.0, "source": 20.0}
 # Rates of activity and the customer's share in it are diluted with what an average deal does.
 _USUAL_DAYS: Final = 21.0  # one activity in so many days
 _USUAL_INBOUND: Final = (1.0, 3.0)  # one in three comes from the customer
@@ -66,7 +70,7 @@ _FIRST_SAID: Final = np.array((AMOUNT, EXPECTED_CLOSE))
 # Rows of the features that are running totals of a history, in its order.
 _MOVES: Final = slice(_ROW["moves_forward"], _ROW["times_reopened"] + 1)
 _PUSHES: Final = slice(_ROW["times_pushed"], _ROW["days_pushed"] + 1)
-_LIKENESSES: Final = slice(_ROW[LIKENESSES[0]], _ROW[LIKENESSES[-1]] + 1)
+_OF_KINDS: Final = slice(_ROW[KIND_FEATURES[0]], _ROW[KIND_FEATURES[-1]] + 1)
 
 
 @dataclass(frozen=True)
@@ -186,7 +190,7 @@ def build(
     deal : (n,) indices of deals already known at `at_us`
     at_us : (n,) moments; only entries recorded before them are read
     records : track records of owners, accounts and sources (dated for training, frozen for scoring)
-    kinds : hidden kinds of deals as they were learnt; without them likenesses are unknown
+    kinds : hidden kinds of deals as they were learnt; without them what they tell is unknown
     """
     deal, at_us = np.asarray(deal, np.int64), np.asarray(at_us, np.int64)
     names = feature_names(history)
@@ -283,16 +287,15 @@ def _fill(
 
     owner = np.where(known[OWNER], value[OWNER], columns.owner[deal])
     owner = np.where(np.isnan(owner), -1, owner).astype(np.int64)
-    base = shrunk_base(*records.counts("all", np.zeros_like(deal), rank[0]))
     for kind, code in (
         ("owner", owner),
         ("account", columns.account[deal]),
         ("source", columns.source[deal]),
     ):
-        closed, won = records.counts(kind, code, rank[0])
+        closed, above = records.counts(kind, code, rank[0])
         # The company's own rate rises and falls with the years and would stand for the date: only the
         # difference belongs to the deal.
-        out[_ROW[f"{kind}_edge"]] = (won - closed * base) / (closed + PRIOR[kind])
+        out[_ROW[f"{kind}_edge"]] = above / (closed + PRIOR[kind])
         # How many the account had closed makes it a known customer; the same count for owner or source would
         # only tell the date, which does not belong here.
         if kind == "account":
@@ -301,9 +304,9 @@ def _fill(
     out[_ROW["motion"]] = _code(columns.motion[deal])
     out[_ROW["source"]] = _code(columns.source[deal])
     if kinds is None:
-        out[_LIKENESSES] = np.nan
+        out[_OF_KINDS] = np.nan
     else:
-        out[_LIKENESSES] = kinds.likeness(
+        out[_OF_KINDS] = kinds.likeness(
             start,
             end[:now],
             stage=value[STAGE],
@@ -311,7 +314,7 @@ def _fill(
             category=value[CATEGORY],
             created_us=created_us,
             at_us=at_us,
-        ).log_odds()
+        ).features()
     if custom:
         out[len(_NAMES) :] = value[len(FIELDS) :]
 
@@ -320,12 +323,6 @@ def bant_totals(answers: Floats) -> tuple[Floats, Floats]:
     """(n,) how many BANT questions have an answer, and the sum of (answer - 0.5); answers are (4, n)."""
     given = ~np.isnan(answers)
     return given.sum(axis=0).astype(np.float64), np.where(given, answers - 0.5, 0.0).sum(axis=0)
-
-
-def shrunk_base(closed: Floats, won: Floats) -> Floats:
-    """Share won of all that closed, drawn to a quarter with the weight of ten."""
-    share: Floats = (won + 2.5) / (closed + 10.0)
-    return share
 
 
 def _code(codes: Ints) -> Floats:

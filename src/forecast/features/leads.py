@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import numpy as np
 
 from forecast.arrays import Floats, Ints
-from forecast.features.builder import PRIOR, FeatureMatrix, shrunk_base
+from forecast.features.builder import PRIOR, FeatureMatrix
 from forecast.features.registry import LEADS
 from forecast.history import DatedRecords, FrozenRecords, History, TrackRecords
 from forecast.history.columns import ACTIVITY, ACTIVITY_IN, BANT, FIELDS, MEETING, Vocabulary
@@ -36,14 +36,10 @@ _ASKED: Final = np.array(
 
 
 class Customers(Protocol):
-    """Deals closed and won with an account, and with all, before a moment."""
+    """Deals closed with an account before a moment, and wins above the usual."""
 
     def counts(self, account: Ints, at_us: Ints) -> tuple[Floats, Floats]:
-        """(closed, won) of accounts given by their codes among the leads; 0 for an unknown one (-1)."""
-        ...
-
-    def total(self, at_us: Ints) -> tuple[Floats, Floats]:
-        """(closed, won) of all accounts together."""
+        """(closed, wins above) of accounts given by their codes among the leads; 0 for an unknown one (-1)."""
         ...
 
 
@@ -67,33 +63,25 @@ class DatedCustomers:
     def counts(self, account: Ints, at_us: Ints) -> tuple[Floats, Floats]:
         return self.records.counts("account", self.place[account], self.deals.clock.rank(at_us))
 
-    def total(self, at_us: Ints) -> tuple[Floats, Floats]:
-        return self.records.counts("all", np.zeros_like(at_us), self.deals.clock.rank(at_us))
-
 
 @dataclass(frozen=True)
 class FrozenCustomers:
     """Deals closed with each account as of the training date: what scoring reads.
 
-    rows : (A + 1, 2) closed and won by code of the account among the leads; the last serves code -1
+    rows : (A + 1, 2) closed and wins above by code of the account among the leads; the last serves code -1
     """
 
     rows: Floats
-    everybody: tuple[float, float]
 
     @classmethod
     def of(cls, records: FrozenRecords, leads: History) -> FrozenCustomers:
         """Line the frozen records of deals up with the accounts of leads."""
         known = records.tables["account"]
         found = [known.get(text, (0.0, 0.0)) for text in leads.vocabulary("account_id").texts]
-        return cls(np.array([*found, (0.0, 0.0)]), records.total)
+        return cls(np.array([*found, (0.0, 0.0)]))
 
     def counts(self, account: Ints, at_us: Ints) -> tuple[Floats, Floats]:  # noqa: ARG002  (frozen)
         return self.rows[account, 0], self.rows[account, 1]
-
-    def total(self, at_us: Ints) -> tuple[Floats, Floats]:
-        closed, won = self.everybody
-        return np.full(len(at_us), closed), np.full(len(at_us), won)
 
 
 def build_leads(
@@ -136,14 +124,12 @@ def _fill(
     last_us = np.where(talked, history.at_us[end[0] - 1], created_us)
     out[_ROW["silence_days"]] = np.maximum(at_us - np.maximum(last_us, created_us), 0) / DAY_US
 
-    base = shrunk_base(*records.counts("all", np.zeros_like(lead), rank[0]))
     for kind, code in (("owner", columns.owner[lead]), ("source", columns.source[lead])):
-        left, converted = records.counts(kind, code, rank[0])
+        left, above = records.counts(kind, code, rank[0])
         # As for deals, the difference to the company's rate: a plain rate would stand for the date.
-        out[_ROW[f"{kind}_conversion_edge"]] = (converted - left * base) / (left + PRIOR[kind])
-    closed, won = customers.counts(columns.account[lead], at_us)
-    base = shrunk_base(*customers.total(at_us))
-    out[_ROW["account_edge"]] = (won - closed * base) / (closed + PRIOR["account"])
+        out[_ROW[f"{kind}_conversion_edge"]] = above / (left + PRIOR[kind])
+    closed, above = customers.counts(columns.account[lead], at_us)
+    out[_ROW["account_edge"]] = above / (closed + PRIOR["account"])
     out[_ROW["account_closed"]] = closed
 
     # The snapshot stands at the lead's first moment, see `forecast.history.leads`.

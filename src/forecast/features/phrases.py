@@ -6,7 +6,7 @@ decided by the value alone, in bands that follow from what the feature is:
     count, elapsed days   zero, one, other         overdue, other flags   yes, no
     days to a date        today, ahead, passed     BANT answer            absent, partly, confirmed
     change of an amount   up, down, same           amount                 zero, known
-    category              its own text, known      rate, other numbers    known
+    category              its own text, known      rate, chance, numbers   known
     edge over a rate      above, below, same       likeness to a kind     like, unlike
 
 and `unknown` for each. Elapsed days are whole days that have passed; days to a date count midnights.
@@ -87,6 +87,8 @@ def _form(name: str, kind: str, unit: str) -> Form:
         return "flag"
     if kind == "share":
         return "answer" if name in ANSWERS else "rate"
+    if kind == "chance":
+        return "rate"
     if kind == "number" and unit == "share":
         return "edge"
     if unit == "odds":

@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 __all__ = ["BUILT_IN", "LEADS", "FeatureSpec", "Kind", "custom_spec", "is_built_in", "label", "spec_of"]
 
-Kind = Literal["log", "count", "number", "signed", "share", "flag", "category"]
+Kind = Literal["log", "count", "number", "signed", "share", "chance", "flag", "category"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,7 @@ _ACTIVITY = "activities.occurred_at"
 _DATE = "deal_events.expected_close_on"
 _PAST = "closings recorded before the moment"
 _COURSE = "stages, activities, BANT, forecast category and close dates together"
+_AGAINST_ALL = "expanding, against what all win of the same kind of business, shrunk to no difference"
 _AT_RECORDING = "from the moment its event is recorded"
 
 BUILT_IN: Final[tuple[FeatureSpec, ...]] = (
@@ -148,15 +149,15 @@ BUILT_IN: Final[tuple[FeatureSpec, ...]] = (
                 "silent deals die", spline=True, unit="days"),
     FeatureSpec("owner_edge", "number", "owner's win rate above the company's",
                 "tasso di vittoria del venditore rispetto all'azienda", _PAST,
-                "expanding, shrunk to no difference", "some sellers close more", unit="share"),
+                _AGAINST_ALL, "some sellers close more", unit="share"),
     FeatureSpec("account_edge", "number", "win rate with this account above the company's",
                 "tasso di vittoria col cliente rispetto all'azienda", _PAST,
-                "expanding, shrunk to no difference", "customers buy again", unit="share"),
+                _AGAINST_ALL, "customers buy again", unit="share"),
     FeatureSpec("account_closed", "count", "deals closed with this account", "trattative chiuse col cliente",
                 _PAST, "expanding", "a known customer"),
     FeatureSpec("source_edge", "number", "win rate of this source above the company's",
                 "tasso di vittoria della fonte rispetto all'azienda", _PAST,
-                "expanding, shrunk to no difference", "referrals are not cold calls", unit="share"),
+                _AGAINST_ALL, "referrals are not cold calls", unit="share"),
     FeatureSpec("owner_changes", "count", "changes of owner", "cambi di venditore", "deal_events.owner_id",
                 _AT_RECORDING, "handed-over deals lose momentum", field="owner_id"),
     FeatureSpec("motion", "category", "kind of business", "tipo di vendita", "deals.motion", "from creation",
@@ -174,6 +175,16 @@ BUILT_IN: Final[tuple[FeatureSpec, ...]] = (
                 "somiglianza con trattative vinte spesso", _COURSE, _AT_RECORDING,
                 "log odds of that hidden kind: fast moves, good answers and replies add up", spline=True,
                 unit="odds"),
+    FeatureSpec("course_won_30d", "chance", "wins within 30 days on such a course",
+                "vittorie entro 30 giorni con un percorso simile", _COURSE, _AT_RECORDING,
+                "what its hidden kinds come to from this stage: one more move may be far off", spline=True,
+                unit="share"),
+    FeatureSpec("course_won_90d", "chance", "wins within 90 days on such a course",
+                "vittorie entro 90 giorni con un percorso simile", _COURSE, _AT_RECORDING,
+                "the same for longer: early stages have time to move", spline=True, unit="share"),
+    FeatureSpec("course_lost_90d", "chance", "losses within 90 days on such a course",
+                "perdite entro 90 giorni con un percorso simile", _COURSE, _AT_RECORDING,
+                "the same for losing: what is never decided is not lost either", spline=True, unit="share"),
 )  # fmt: skip
 
 _HAPPENED: Final = "from the moment it happened"

@@ -6,11 +6,13 @@ them. Like the season, the clock multiplies the hazard:
 
     pace_k(g, a) = (wins or losses that came at age a) / (those expected by everything else),
 
-for bands of age with about equal numbers of closings, drawn to one where a band has few. A kind of business g
-(motion) has its own clock, drawn to that of all: renewals are signed when a contract ends. The clock and the
-rest of the model explain the same closings, so they are estimated in turn (backfitting).
+for bands of age with about equal numbers of closings, drawn to one where a band has few, and as far as bands
+differ no more than chance would have them. A kind of business g (motion) has its own clock: renewals are signed
+when a contract ends, new business is not. The clock and the rest of the model explain the same closings, so
+they are estimated in turn (backfitting).
 
-Source: multiplicative hazards on several time scales, Efron 2002; shrinkage as Gamma-Poisson.
+Source: multiplicative hazards on several time scales, Efron 2002; shrinkage as Gamma-Poisson, its strength by
+moments (empirical Bayes, Clayton and Kaldor 1987).
 """
 
 from __future__ import annotations
@@ -34,9 +36,8 @@ __all__ = ["CLOCKS", "DealClock", "fit_clock"]
 CLOCKS: Final = {"age_days": "motion", "days_in_stage": "stage", "lead_age_days": "source"}
 _BANDS: Final = 12
 _LEAST_WIDTH_DAYS: Final = 2.0
-_PRIOR_CLOSINGS: Final = (
-    15.0  # of the expected number, that a band of a group (or of all groups) is diluted with
-)
+# Of the expected number: with at least so many a band is diluted.
+_PRIOR_CLOSINGS: Final = 15.0
 _PASSES: Final = 2
 _MOST: Final = 8.0  # no band runs faster, or slower, than this
 
@@ -167,12 +168,23 @@ def fit_clock(
             seen = np.bincount(group * shape[1] + end_band, came, minlength=shape[0] * shape[1]).reshape(
                 shape
             )
-            everybody = (seen.sum(axis=0) + _PRIOR_CLOSINGS) / (foretold.sum(axis=0) + _PRIOR_CLOSINGS)
-            own = (seen + _PRIOR_CLOSINGS * everybody) / (foretold + _PRIOR_CLOSINGS)
-            pace[k, 0] *= everybody
-            pace[k, 1:] *= own[1:]
+            pace[k, 0] *= _ratio(seen.sum(axis=0), foretold.sum(axis=0))
+            for group_row in range(1, shape[0]):
+                pace[k, group_row] *= _ratio(seen[group_row], foretold[group_row])
         clock = DealClock(feature, edges, groups, np.clip(pace, 1 / _MOST, _MOST))
     return clock
+
+
+def _ratio(seen: Floats, foretold: Floats) -> Floats:
+    """(A,) closings that came over those expected, drawn to one as far as bands differ only by chance."""
+    # Of Poisson counts around ratios of mean one and variance v, the squared distances less chance add up to
+    # v times the squared expectations.
+    beyond = float(((seen - foretold) ** 2 - foretold).sum())
+    if beyond <= 0.0:
+        return np.ones(len(seen))
+    prior = max(float((foretold**2).sum()) / beyond, _PRIOR_CLOSINGS)
+    ratio: Floats = (seen + prior) / (foretold + prior)
+    return ratio
 
 
 def _edges(own_end: Floats) -> Floats:

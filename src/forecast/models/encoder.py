@@ -26,8 +26,10 @@ _CUSTOM_COLUMNS: Final = 160
 _MIN_NUMBERS: Final = 12
 _SPLINE_AT: Final = (0.2, 0.5, 0.8)
 _BLOCK: Final = 4_096
-_BENDING: Final = frozenset({"log", "count", "signed"})  # kinds whose values are transformed
+_BENDING: Final = frozenset({"log", "count", "signed", "chance"})  # kinds whose values are transformed
+_LEAST_CHANCE: Final = 1e-6
 _STUCK: Final = "days_in_stage"  # gets its own slope in every stage
+_OWN_WAY: Final = "motion"  # each of its levels gets a level of its own in every stage
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,15 @@ class _Category:
 
 
 @dataclass(frozen=True)
+class _Pair:
+    """A motion in a stage, and the share of the training rows that are it."""
+
+    motion: str
+    stage: str
+    share: float
+
+
+@dataclass(frozen=True)
 class _CategoryColumns:
     """All levels of all categorical features side by side, for the same reason.
 
@@ -138,6 +149,8 @@ class _CategoryColumns:
     at, share : (L,) where each column stands in the design, and (L, 1) the share of the training rows it has
     feature, place : (L,) which feature each column belongs to, and (L, 1) the place of its level
     stage : the columns of the stage
+    pair_at : (Q,) where the columns of motions in stages stand in the design
+    pair_motion, pair_stage : (Q,) columns of both levels; pair_share : (Q, 1)
     """
 
     names: tuple[str, ...]
@@ -147,14 +160,26 @@ class _CategoryColumns:
     feature: Ints
     place: Floats
     stage: slice
+    pair_at: Ints
+    pair_motion: Ints
+    pair_stage: Ints
+    pair_share: Floats
 
     @classmethod
-    def of(cls, categories: tuple[_Category, ...], starts: Ints) -> _CategoryColumns:
-        """starts : first column of each feature in the design"""
+    def of(
+        cls, categories: tuple[_Category, ...], pairs: tuple[_Pair, ...], starts: Ints
+    ) -> _CategoryColumns:
+        """starts : first column of each feature in the design; pairs stand behind the levels of the motion"""
         widths = [c.width for c in categories]
         first = np.concatenate(([0], np.cumsum(widths)))[:-1].astype(np.int64).tolist()
         names = tuple(c.name for c in categories)
         stages = names.index("stage") if "stage" in names else 0
+        column = {
+            (c.name, level): start + at
+            for c, start in zip(categories, first, strict=True)
+            for at, level in enumerate(c.levels)
+        }
+        motion = names.index(_OWN_WAY) if pairs else 0
         return cls(
             names=names,
             places=tuple({text: at for at, text in enumerate(c.levels)} for c in categories),
@@ -163,6 +188,10 @@ class _CategoryColumns:
             feature=np.repeat(np.arange(len(categories)), widths),
             place=np.concatenate([np.arange(w, dtype=np.float64) for w in widths])[:, None],
             stage=slice(first[stages], first[stages] + widths[stages]),
+            pair_at=starts[motion] + widths[motion] + np.arange(len(pairs)),
+            pair_motion=np.array([column[_OWN_WAY, pair.motion] for pair in pairs], dtype=np.int64),
+            pair_stage=np.array([column["stage", pair.stage] for pair in pairs], dtype=np.int64),
+            pair_share=np.array([pair.share for pair in pairs])[:, None],
         )
 
     def read(self, features: FeatureMatrix) -> Floats:
@@ -186,6 +215,9 @@ class _CategoryColumns:
         """
         is_level: NDArray[np.bool_] = places[self.feature] == self.place
         design[:, self.at] = (is_level - self.share).T
+        design[:, self.pair_at] = (
+            (is_level[self.pair_motion] & is_level[self.pair_stage]) - self.pair_share
+        ).T
         return is_level[self.stage].T
 
 
@@ -193,11 +225,13 @@ class _CategoryColumns:
 class Encoder:
     """Turns a FeatureMatrix into (n, P) design columns; each column belongs to one feature (its group).
 
+    pairs : motions that have a level of their own in a stage; their columns belong to the motion
     stuck : whether days in stage get a slope of their own in every stage
     """
 
     numeric: tuple[_Numeric, ...]
     categories: tuple[_Category, ...]
+    pairs: tuple[_Pair, ...] = ()
     stuck: bool = field(default=True)
 
     @cached_property
@@ -213,7 +247,8 @@ class Encoder:
     @cached_property
     def group_starts(self) -> Ints:
         """(G,) first column of each group; columns of a group are contiguous."""
-        widths = [self._numeric_width(n) for n in self.numeric] + [c.width for c in self.categories]
+        widths = [self._numeric_width(n) for n in self.numeric]
+        widths += [self._category_width(c) for c in self.categories]
         return np.concatenate(([0], np.cumsum(widths)))[:-1].astype(np.int64)
 
     @cached_property
@@ -224,11 +259,15 @@ class Encoder:
     @cached_property
     def width(self) -> int:
         """P, number of columns."""
-        return sum(self._numeric_width(n) for n in self.numeric) + sum(c.width for c in self.categories)
+        numeric = sum(self._numeric_width(n) for n in self.numeric)
+        return numeric + sum(self._category_width(c) for c in self.categories)
 
     def _numeric_width(self, numeric: _Numeric) -> int:
         extra = len(self._stages.levels) if numeric is self._stuck and self._stages else 0
         return numeric.width + extra
+
+    def _category_width(self, category: _Category) -> int:
+        return category.width + (len(self.pairs) if category.name == _OWN_WAY else 0)
 
     @cached_property
     def _stages(self) -> _Category | None:
@@ -271,7 +310,7 @@ class Encoder:
 
     @cached_property
     def _category_columns(self) -> _CategoryColumns:
-        return _CategoryColumns.of(self.categories, self.group_starts[len(self.numeric) :])
+        return _CategoryColumns.of(self.categories, self.pairs, self.group_starts[len(self.numeric) :])
 
     @cached_property
     def _stuck(self) -> _Numeric | None:
@@ -289,6 +328,7 @@ class Encoder:
             "categories": [
                 {"name": c.name, "levels": list(c.levels), "shares": list(c.shares)} for c in self.categories
             ],
+            "pairs": [[pair.motion, pair.stage, pair.share] for pair in self.pairs],
             "stuck": self.stuck,
         }
 
@@ -302,7 +342,8 @@ class Encoder:
         categories = tuple(
             _Category(c["name"], tuple(c["levels"]), tuple(c["shares"])) for c in data["categories"]
         )
-        return cls(numeric, categories, bool(data["stuck"]))
+        pairs = tuple(_Pair(motion, stage, float(share)) for motion, stage, share in data["pairs"])
+        return cls(numeric, categories, pairs, bool(data["stuck"]))
 
 
 def fit_encoder(features: FeatureMatrix, use: tuple[str, ...], spline: bool = True) -> Encoder:
@@ -331,7 +372,26 @@ def fit_encoder(features: FeatureMatrix, use: tuple[str, ...], spline: bool = Tr
             fitted = _fit_numeric(name, spec.kind, values, bends=spline and spec.spline)
             if fitted is not None:
                 numeric.append(fitted)
-    return Encoder(tuple(numeric), tuple(categories))
+    return Encoder(tuple(numeric), tuple(categories), _fit_pairs(features, tuple(categories)))
+
+
+def _fit_pairs(features: FeatureMatrix, categories: tuple[_Category, ...]) -> tuple[_Pair, ...]:
+    """Motions in stages that have rows enough, if the model knows both."""
+    levels = {c.name: c.levels for c in categories}
+    if not levels.get(_OWN_WAY) or "stage" not in levels:
+        return ()
+    found = []
+    motion, stage = features[_OWN_WAY], features["stage"]
+    motions, stages = features.texts(_OWN_WAY), features.texts("stage")
+    for one in levels[_OWN_WAY]:
+        here = stage[(motion == motions.index(one)) & ~np.isnan(stage)].astype(np.int64)
+        rows = np.bincount(here, minlength=len(stages))
+        found += [
+            _Pair(one, text, float(rows[stages.index(text)] / len(stage)))
+            for text in levels["stage"]
+            if rows[stages.index(text)] >= _MIN_LEVEL_ROWS
+        ]
+    return tuple(found)
 
 
 def _is_numeric(name: str, values: Floats, texts: tuple[str, ...]) -> bool:
@@ -347,6 +407,9 @@ def _transform(kind: str, values: Floats) -> Floats:
         return np.log1p(np.maximum(values, 0.0))
     if kind == "signed":
         return np.sign(values) * np.log1p(np.abs(values))
+    if kind == "chance":  # proportional hazards add up on this scale
+        moved: Floats = np.log(-np.log1p(-np.minimum(np.maximum(values, _LEAST_CHANCE), 1.0 - _LEAST_CHANCE)))
+        return moved
     return values
 
 

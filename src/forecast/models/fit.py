@@ -11,7 +11,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from forecast.errors import DataError
-from forecast.features import LIKENESSES, FeatureMatrix, build, decide_fields
+from forecast.features import KIND_FEATURES, FeatureMatrix, build, decide_fields
 from forecast.features.kinds import fit_kinds
 from forecast.history import LOST, OPEN, WON, DatedRecords, History, Landmarks, make_landmarks
 from forecast.models.amount import fit_amount
@@ -160,7 +160,7 @@ def _fit_models(
     refit = cheap_refits(
         landmarks,
         features,
-        tuple(name for name in use if name not in LIKENESSES),
+        tuple(name for name in use if name not in KIND_FEATURES),
         seasons,
         history.stages,
         linear=outcome.name != StageCells.name,

@@ -20,7 +20,7 @@ from typing import Final, Protocol
 import numpy as np
 
 from forecast.arrays import Floats, Ints
-from forecast.features import LIKENESSES, FeatureMatrix
+from forecast.features import KIND_FEATURES, FeatureMatrix
 from forecast.history import LOST, WON, Landmarks
 from forecast.history.stages import StageMap
 from forecast.models.bins import Bins
@@ -241,7 +241,7 @@ def _choose(
         reason = f"gains {gain} over the best rung below"
         rungs.append(Rung(rung.name, _mean(scores), rises, reason, _by_window(scores)))
     chosen = next(rung.name for rung in rungs if rung.chosen)
-    kinds = chosen != StageCells.name and LIKENESSES[0] in windows[0].base.encoder.groups
+    kinds = chosen != StageCells.name and KIND_FEATURES[0] in windows[0].base.encoder.groups
     return Recipe(chosen, ridge, clock, rounds, kinds), tuple(rungs)
 
 
@@ -255,7 +255,7 @@ def _choose_kinds(
 ) -> tuple[list[Window], tuple[str, ...], str]:
     """Windows with or without likeness to hidden kinds, the features that leaves, and why."""
     plain = lay_windows(rows, _without_kinds(use), seasons, until_us, settings, causes)
-    if not plain or np.isnan(rows.features[LIKENESSES[0]]).all():
+    if not plain or np.isnan(rows.features[KIND_FEATURES[0]]).all():
         return plain, use, ""
     windows = lay_windows(rows, use, seasons, until_us, settings, causes)
     flat = [DealClock.flat()] * len(windows)
@@ -269,7 +269,7 @@ def _choose_kinds(
 
 
 def _without_kinds(use: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(name for name in use if name not in LIKENESSES)
+    return tuple(name for name in use if name not in KIND_FEATURES)
 
 
 def _own_score(window: Window, rung: OwnRung, clock: str, ridge: float) -> Floats:

@@ -26,7 +26,7 @@ import pandas as pd
 
 from forecast.arrays import Floats, Ints
 from forecast.bundle import Bundle
-from forecast.features import ANSWERS, LIKENESSES, FeatureMatrix, Phrasebook, bant_totals, label
+from forecast.features import ANSWERS, KIND_FEATURES, FeatureMatrix, Phrasebook, bant_totals, label
 from forecast.features.kinds import Likeness, likeness_of
 from forecast.history import FIELDS, OPEN, History
 from forecast.models import Cells
@@ -164,7 +164,7 @@ def _answered(features: FeatureMatrix, like: Likeness | None, name: str, answer:
     changed: dict[str, float | Floats] = {name: answer, "bant_answered": given, "bant_balance": balance}
     changed |= dict.fromkeys(_RESET, _JUST_NOW_DAYS)
     if like is not None:
-        changed |= zip(LIKENESSES, like.answered(question, answer).log_odds(), strict=True)
+        changed |= zip(KIND_FEATURES, like.answered(question, answer).features(), strict=True)
     return features.replaced(changed)
 
 

@@ -228,7 +228,7 @@ def _values(features: FeatureMatrix, name: str, values: list[float]) -> list[str
             if code == code
         }
         return ["null" if code != code else told[code] for code in values]
-    digits = 4 if kind in ("share", "number") else 1
+    digits = 4 if kind in ("share", "chance", "number") else 1
     return ["null" if value - value else repr(round(value, digits)) for value in values]
 
 

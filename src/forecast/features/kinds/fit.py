@@ -13,10 +13,11 @@ from typing import Final
 
 import numpy as np
 import scipy.sparse
+from scipy.linalg import expm
 
 from forecast.arrays import Bools, Floats, Ints
 from forecast.features.kinds.courses import BANDS_DAYS, LEVELS, Courses, Labels, read_courses
-from forecast.features.kinds.kinds import KINDS, Kinds
+from forecast.features.kinds.kinds import CHANCES, KINDS, Kinds
 from forecast.history import CATEGORIES, LOST, OPEN, WON, History
 from forecast.history.columns import BANT, CATEGORY, FIELDS, STAGE
 from forecast.periods import DAY_US
@@ -264,6 +265,7 @@ def _maximise(
         ahead_log_days=usual,
         ahead_shift=(observed.further @ share) / (observed.dates @ share + _DATES),
         ahead_variance=variance,
+        chances=np.zeros((len(CHANCES), len(stages), KINDS)),  # of no use before all is learnt
     )
 
 
@@ -285,10 +287,10 @@ def _expect(observed: _Observed, kinds: Kinds) -> tuple[float, Floats]:
 
 
 def _in_order(kinds: Kinds, labels: Labels, usual_moves: Floats) -> Kinds:
-    """The same kinds in order of the share of their closings that are won."""
+    """The same kinds in order of the share of their closings that are won, with their chances."""
     ratio = np.exp(kinds.weights[: labels.activity]).reshape(*usual_moves.shape, KINDS)
-    rate = (ratio * usual_moves[:, :, None]).sum(axis=0)
-    won, lost = rate[labels.stages], rate[labels.stages + 1]
+    rates = ratio * usual_moves[:, :, None]
+    won, lost = rates.sum(axis=0)[labels.stages :]
     order = np.argsort(won / (won + lost + 1e-4), kind="stable")
     return Kinds(
         stages=kinds.stages,
@@ -300,4 +302,22 @@ def _in_order(kinds: Kinds, labels: Labels, usual_moves: Floats) -> Kinds:
         ahead_log_days=kinds.ahead_log_days,
         ahead_shift=kinds.ahead_shift[order],
         ahead_variance=kinds.ahead_variance,
+        chances=_chances(rates[..., order]),
     )
+
+
+def _chances(rates: Floats) -> Floats:
+    """(len(CHANCES), S, KINDS) probability to be won, or lost, within so many days from each stage.
+
+    rates : (S, S + 2, KINDS) a day from each open stage to each of them, to won and to lost, where a chain ends
+    """
+    stages = len(rates)
+    found = np.empty((len(CHANCES), stages, KINDS))
+    for kind in range(KINDS):
+        chain = np.zeros((stages + 2, stages + 2))
+        chain[:stages] = rates[:, :, kind]
+        np.fill_diagonal(chain, 0.0)
+        np.fill_diagonal(chain, -chain.sum(axis=1))
+        for place, (cause, days) in enumerate(CHANCES):
+            found[place, :, kind] = expm(chain * days)[:stages, stages + (cause == "lost")]
+    return found

@@ -12,10 +12,14 @@ category said in each stage, and how far ahead close dates were set (normal on t
 standing still count as much as what happened. Bayes' rule gives the odds of each kind; they are additive in
 what is recorded, so a running total over the entries answers any moment.
 
-Kinds are in order of their share won. The features are the log odds against the kind `REFERENCE`.
+Kinds are in order of their share won. The features are the log odds against the kind `REFERENCE`, and what
+these odds mean for the stage a deal is in: each kind moves through the stages at its rates (a Markov chain), so
+it has a chance to be won, or lost, within so many days from each stage; their mean by the odds is the deal's,
+by its course alone.
 
 Source: latent class analysis (Goodman 1974); joint latent class models of courses and events (Proust-Lima,
-Sene, Taylor and Jacqmin-Gadda 2014); heterogeneity of hazards as in Heckman and Singer 1984.
+Sene, Taylor and Jacqmin-Gadda 2014); heterogeneity of hazards as in Heckman and Singer 1984; mixtures of Markov
+chains as in Blumen, Kogan and McCarthy 1955.
 """
 
 from __future__ import annotations
@@ -33,10 +37,12 @@ from forecast.history import CATEGORIES, History
 from forecast.history.columns import ACTIVITY_IN, CATEGORY, STAGE
 from forecast.periods import DAY_US
 
-__all__ = ["KINDS", "REFERENCE", "BoundKinds", "Kinds", "Likeness", "likeness_of"]
+__all__ = ["CHANCES", "KINDS", "REFERENCE", "BoundKinds", "Kinds", "Likeness", "likeness_of"]
 
 KINDS: Final = 4
 REFERENCE: Final = 2
+# What courses are asked for: a cause, and within how many days.
+CHANCES: Final = (("won", 30), ("won", 90), ("lost", 90))
 _OTHERS: Final = [kind for kind in range(KINDS) if kind != REFERENCE]
 _LEAST: Final = -12.0  # log of the smallest probability of a kind: beyond it odds have nothing to say
 # Running totals are kept in whole multiples of 2**-30, which add up without rounding: what is known of a deal
@@ -58,6 +64,7 @@ class Kinds:
     ahead_log_days : (S,) usual log of days ahead of close dates said in each stage
     ahead_shift : (KINDS,) how much further each kind's dates lie
     ahead_variance : of the log days around that
+    chances : (len(CHANCES), S, KINDS) of each kind, from each stage
     """
 
     stages: tuple[str, ...]
@@ -69,6 +76,7 @@ class Kinds:
     ahead_log_days: Floats
     ahead_shift: Floats
     ahead_variance: float
+    chances: Floats
 
     def bind(self, history: History) -> BoundKinds:
         """Read the courses of a history, ready to be asked about any moment; of the last one they are kept."""
@@ -130,6 +138,12 @@ class Kinds:
         return found
 
     @cached_property
+    def chances_by_slot(self) -> Floats:
+        """(len(CHANCES), S + 1, KINDS) the same with a last row for an unknown stage."""
+        unknown = np.full((len(CHANCES), 1, KINDS), np.nan)
+        return np.concatenate((self.chances, unknown), axis=1)
+
+    @cached_property
     def now_said(self) -> Floats:
         """(S + 1, categories + 1, KINDS) weight of what is said in the stage a deal is in; 0 where unknown."""
         found = np.zeros((len(self.stages) + 1, len(CATEGORIES) + 1, KINDS))
@@ -151,6 +165,7 @@ class Kinds:
                     "pace",
                     "ahead_log_days",
                     "ahead_shift",
+                    "chances",
                 )
             },
             "ahead_variance": self.ahead_variance,
@@ -170,6 +185,7 @@ class Kinds:
                 ("pace", (len(stages),)),
                 ("ahead_log_days", (len(stages),)),
                 ("ahead_shift", (KINDS,)),
+                ("chances", (len(CHANCES), len(stages), KINDS)),
             )
         }
         return cls(stages, **arrays, ahead_variance=float(data["ahead_variance"]))
@@ -210,7 +226,7 @@ class BoundKinds:
         if slot.min(initial=0) < 0:  # a stage that was not there when kinds were learnt says nothing
             stands[slot < 0] = 0.0
         now = self.kinds.now_said[slot, said] - stands
-        return Likeness(self.kinds, known, now)
+        return Likeness(self.kinds, known, now, slot)
 
 
 @dataclass(frozen=True)
@@ -218,28 +234,39 @@ class Likeness:
     """What speaks for each kind of n deals.
 
     known : (n, KINDS) of everything recorded, in units of 2**-30; now : (n, KINDS) of how the deals stand now
+    slot : (n,) place of the stage they are in among the stages of the kinds, -1 for an unknown one
     """
 
     kinds: Kinds
     known: Ints
     now: Floats
+    slot: Ints
 
     def take(self, rows: Any) -> Likeness:
         """Some of the deals, by slice, mask or position."""
-        return Likeness(self.kinds, self.known[rows], self.now[rows])
+        return Likeness(self.kinds, self.known[rows], self.now[rows], self.slot[rows])
 
     def answered(self, question: int, answer: float) -> Likeness:
         """The same deals with one more answer (0 to 1) to a BANT question, by its place, recorded just now."""
         label = Labels(len(self.kinds.stages)).answer_of(question, answer)
-        return Likeness(self.kinds, self.known + _units(self.kinds.weights[label]), self.now)
+        known = self.known + _units(self.kinds.weights[label])
+        return Likeness(self.kinds, known, self.now, self.slot)
 
-    def log_odds(self) -> Floats:
-        """(KINDS - 1, n) log odds of the other kinds against the reference."""
+    def features(self) -> Floats:
+        """(KINDS - 1 + len(CHANCES), n) log odds of the other kinds against the reference, then chances.
+
+        Chances are unknown in a stage that was not there when kinds were learnt.
+        """
         found = self.kinds.prior + self.known / _UNIT + self.now
         found -= found.max(axis=1, keepdims=True)
-        found = np.maximum(found - np.log(np.exp(found).sum(axis=1, keepdims=True)), _LEAST)
-        odds: Floats = (found[:, _OTHERS] - found[:, [REFERENCE]]).T
-        return odds
+        share = np.exp(found)
+        total = share.sum(axis=1, keepdims=True)
+        share /= total
+        found = np.maximum(found - np.log(total), _LEAST)
+        told = np.empty((KINDS - 1 + len(CHANCES), len(found)))
+        told[: KINDS - 1] = (found[:, _OTHERS] - found[:, [REFERENCE]]).T
+        told[KINDS - 1 :] = (self.kinds.chances_by_slot[:, self.slot] * share).sum(axis=2)
+        return told
 
 
 def likeness_of(history: History, deal: Ints, at_us: Ints, kinds: Kinds) -> Likeness:
