@@ -58,7 +58,7 @@ _BLOCK: Final = 65_536
 _WINDOWS_DAYS: Final = (7, 14, 30, 90, 180)
 _WINDOWS_US: Final = np.array(_WINDOWS_DAYS)[:, None] * DAY_US
 # How many average deals a track record is diluted with before it says much.
-PRIOR: Final = {"owner": 40.0, "account": 4.0, "source": 20.0}
+PRIOR: Final = {"owner": 20.0, "account": 4.0, "source": 20.0}
 # Rates of activity and the customer's share in it are diluted with what an average deal does.
 _USUAL_DAYS: Final = 21.0  # one activity in so many days
 _USUAL_INBOUND: Final = (1.0, 3.0)  # one in three comes from the customer

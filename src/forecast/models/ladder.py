@@ -42,6 +42,7 @@ __all__ = ["Outcome", "OwnRung", "Tell", "fit_outcome"]
 Tell = Callable[[str, float], None]
 
 _SURE_ERRORS: Final = 2.0  # standard errors by which cells must beat linear, and likeness to kinds must help
+_KINDS_GAIN: Final = 0.0075  # of log score per deal, below which likeness to kinds is not worth its cost
 _FINAL_LINEAR_ROWS: Final = 200_000
 _SEASON_ROWS: Final = 40_000
 _SEASON_PASSES: Final = 2
@@ -262,7 +263,7 @@ def _choose_kinds(
     grid = sorted(settings.ridge_grid)
     before, after = (_linear_scores(some, flat, grid[len(grid) // 2]) for some in (plain, windows))
     # They cost more than other features, at every answer and to whoever reads why: they have to earn it.
-    gains, gain = _clear_gain(windows, before, after, errors=_SURE_ERRORS)
+    gains, gain = _clear_gain(windows, before, after, errors=_SURE_ERRORS, least=_KINDS_GAIN)
     if gains:
         return windows, use, f"likeness to hidden kinds gains {gain}"
     return plain, _without_kinds(use), f"likeness to hidden kinds would gain only {gain}"
@@ -373,15 +374,25 @@ def _on_bins(model: OutcomeModel, features: FeatureMatrix) -> Floats:
 
 
 def _clear_gain(
-    windows: list[Window], before: list[Floats], after: list[Floats], *, errors: float = 1.0
+    windows: list[Window],
+    before: list[Floats],
+    after: list[Floats],
+    *,
+    errors: float = 1.0,
+    least: float = -np.inf,
 ) -> tuple[bool, str]:
-    """Whether scores rose by more than so many standard errors, and by how much, per deal and window."""
+    """Whether scores rose by more than so many standard errors, and by how much, per deal and window.
+
+    least : that they must rise by in any case
+    """
     gains = np.concatenate(
         [_per_deal(a - b, w.late.landmarks.deal) for w, b, a in zip(windows, before, after, strict=True)]
     )
     mean = float(np.mean(gains)) if len(gains) else 0.0
     error = float(np.std(gains, ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else np.inf
-    return mean > errors * error, f"{mean:+.4f} (standard error {error:.4f}) in log score per deal"
+    return mean > max(
+        errors * error, least
+    ), f"{mean:+.4f} (standard error {error:.4f}) in log score per deal"
 
 
 def _per_deal(values: Floats, deal: Ints) -> Floats:
