@@ -60,7 +60,6 @@ def distances(deals: int, seed: int, most: int) -> tuple[Floats, Floats]:
     simulation = simulate(deals=deals, seed=seed)
     history = History.from_tables(simulation.tables)
     learn_us = as_of_us(LEARN_UNTIL)
-    records = DatedRecords.of(history)
     asked = monthly_landmarks(history, as_of_us(simulation.until))
     taught = make_landmarks(history, until_us=learn_us, every_days=FitSettings().landmark_every_days)
     taught = taught.thin(most, np.random.default_rng(seed))
@@ -70,6 +69,7 @@ def distances(deals: int, seed: int, most: int) -> tuple[Floats, Floats]:
         return simulation.truth_within(history.deal_ids[deal], moments, HORIZONS_DAYS)
 
     fitted = fit_models(history, LEARN_UNTIL, FitSettings())
+    records = DatedRecords.of(history, fitted.records.dilution)
 
     def design(deal: Ints, at_us: Ints, known: TrackRecords) -> Floats:
         day = pd.to_datetime(at_us, unit="us").day_of_year.to_numpy()

@@ -96,7 +96,7 @@ class Lesson:
 
     @cached_property
     def _records(self) -> DatedRecords:
-        return DatedRecords.of(self.history)
+        return DatedRecords.of(self.history).diluted(self.history, self.until_us)
 
     @cached_property
     def _learnt(self) -> tuple[Encoder, Floats]:

@@ -51,7 +51,7 @@ __all__ = [
     "write_bundle",
 ]
 
-FORMAT: Final = 5
+FORMAT: Final = 6
 MANIFEST: Final = "manifest.json"
 _PARTS: Final = (
     "model",

@@ -208,9 +208,9 @@ def test_each_feature_is_what_its_name_says() -> None:
     expected = {
         "lead_age_days": 5.0, "activities_7d": 1.0, "activities_90d": 1.0, "inbound_30d": 1.0,
         "inbound_all": 1.0, "meetings_90d": 1.0, "silence_days": 3.0, "need": 1.0,
-        "owner_conversion_edge": (1 - 2 * base) / (2 + 20),
-        "source_conversion_edge": (1 - 2 * base) / (2 + 20),
-        "account_closed": 1.0, "account_edge": (1 - 3.5 / 11) / (1 + 4),
+        "owner_conversion_edge": (1 - 2 * base) / (2 + 40),
+        "source_conversion_edge": (1 - 2 * base) / (2 + 40),
+        "account_closed": 1.0, "account_edge": (1 - 3.5 / 11) / (1 + 10),
     }  # fmt: skip
     for name, value in expected.items():
         assert row[name] == pytest.approx(value), name

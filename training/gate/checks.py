@@ -153,8 +153,10 @@ def check_itself(
 
     What is compared above is the candidate's settings. This asks whether the bundle at hand is what they give.
     """
-    said = bundle.models.win_probability(
-        history, looks.landmarks.deal, looks.landmarks.at_us, looks.horizons_days, DatedRecords.of(history)
+    models = bundle.models
+    records = DatedRecords.of(history, models.records.dilution)
+    said = models.win_probability(
+        history, looks.landmarks.deal, looks.landmarks.at_us, looks.horizons_days, records
     )
     _, _, loss = _SCORES[0]
     fresh, own = loss(looks.won, looks.candidate), loss(looks.won, said)

@@ -32,11 +32,11 @@ from forecast.history.columns import (
     number_or_nan,
 )
 from forecast.history.history import MOVED, PUSHED
+from forecast.history.records import PACE
 from forecast.periods import DAY_US
 
 __all__ = [
     "KIND_FEATURES",
-    "PRIOR",
     "FeatureMatrix",
     "bant_totals",
     "build",
@@ -57,8 +57,6 @@ _ROW: Final = {name: row for row, name in enumerate(_NAMES)}
 _BLOCK: Final = 65_536
 _WINDOWS_DAYS: Final = (7, 14, 30, 90, 180)
 _WINDOWS_US: Final = np.array(_WINDOWS_DAYS)[:, None] * DAY_US
-# How many average deals a track record is diluted with before it says much.
-PRIOR: Final = {"owner": 20.0, "account": 4.0, "source": 20.0}
 # Rates of activity and the customer's share in it are diluted with what an average deal does.
 _USUAL_DAYS: Final = 21.0  # one activity in so many days
 _USUAL_INBOUND: Final = (1.0, 3.0)  # one in three comes from the customer
@@ -295,11 +293,13 @@ def _fill(
         closed, above = records.counts(kind, code, rank[0])
         # The company's own rate rises and falls with the years and would stand for the date: only the
         # difference belongs to the deal.
-        out[_ROW[f"{kind}_edge"]] = above / (closed + PRIOR[kind])
+        out[_ROW[f"{kind}_edge"]] = above / (closed + records.dilution[kind])
         # How many the account had closed makes it a known customer; the same count for owner or source would
         # only tell the date, which does not belong here.
         if kind == "account":
             out[_ROW["account_closed"]] = closed
+    expected, above = records.counts(PACE, owner, rank[0])
+    out[_ROW["owner_pace"]] = above / (expected + records.dilution[PACE])
     out[_ROW["owner_changes"]] = changes[OWNER]
     out[_ROW["motion"]] = _code(columns.motion[deal])
     out[_ROW["source"]] = _code(columns.source[deal])
@@ -307,6 +307,7 @@ def _fill(
         out[_OF_KINDS] = np.nan
     else:
         out[_OF_KINDS] = kinds.likeness(
+            deal,
             start,
             end[:now],
             stage=value[STAGE],

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import numpy as np
 
 from forecast.arrays import Floats, Ints
-from forecast.features.builder import PRIOR, FeatureMatrix
+from forecast.features.builder import FeatureMatrix
 from forecast.features.registry import LEADS
 from forecast.history import DatedRecords, FrozenRecords, History, TrackRecords
 from forecast.history.columns import ACTIVITY, ACTIVITY_IN, BANT, FIELDS, MEETING, Vocabulary
@@ -127,9 +127,9 @@ def _fill(
     for kind, code in (("owner", columns.owner[lead]), ("source", columns.source[lead])):
         left, above = records.counts(kind, code, rank[0])
         # As for deals, the difference to the company's rate: a plain rate would stand for the date.
-        out[_ROW[f"{kind}_conversion_edge"]] = above / (left + PRIOR[kind])
+        out[_ROW[f"{kind}_conversion_edge"]] = above / (left + records.dilution[kind])
     closed, above = customers.counts(columns.account[lead], at_us)
-    out[_ROW["account_edge"]] = above / (closed + PRIOR["account"])
+    out[_ROW["account_edge"]] = above / (closed + records.dilution["account"])
     out[_ROW["account_closed"]] = closed
 
     # The snapshot stands at the lead's first moment, see `forecast.history.leads`.

@@ -29,6 +29,7 @@ __all__ = ["Decision", "check_field_names", "decide_fields", "decided"]
 # Features read from a column of `deals` that the contract has no events of.
 _FACTS: Final = {
     "owner_edge": "owner_id",
+    "owner_pace": "owner_id",
     "account_edge": "account_id",
     "account_closed": "account_id",
     "source_edge": "source",

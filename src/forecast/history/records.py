@@ -1,13 +1,21 @@
-"""Track records: how many deals an owner, an account or a source had closed before a moment, and how many more
-of them were won than usual.
+"""Track records: what an owner, an account or a source had done before a moment, beside what is usual.
 
-Usual is the share that the whole company had won by then of deals of the same kind of business (motion):
-renewals are won more often than new business, and who has many of them is no better seller for it.
+Two things are counted. *Wins above the usual*: usual is the share that the whole company had won by then of
+deals of the same kind of business (motion); renewals are won more often than new business, and who has many of
+them is no better seller for it. *Moves above the usual*, of owners: steps to a later stage, beside those that
+all owners would have made in the days these deals stood there, by stage and motion.
+
+Few deals say little, so a record is diluted: above / (counted + dilution). How much is a matter of how far
+owners (accounts, sources) differ from each other more than chance would have them, and is learnt from what had
+closed. Where all are alike in truth a record says next to nothing, however long.
+
+Source: empirical Bayes by the method of moments, DerSimonian and Laird 1986; Efron and Morris 1975.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -16,23 +24,41 @@ from numpy.typing import NDArray
 from forecast.arrays import Floats, Ints
 from forecast.history.asof import AsOfIndex
 from forecast.history.history import History
-from forecast.history.stages import WON
+from forecast.history.stages import OPEN, WON
 
-__all__ = ["RECORDS", "DatedRecords", "FrozenRecords", "TrackRecords"]
+__all__ = ["PACE", "RECORDS", "USUAL_DILUTION", "DatedRecords", "FrozenRecords", "TrackRecords"]
 
 # What has a track record -> the vocabulary its codes come from.
 RECORDS: Final = {"owner": "owner_id", "account": "account_id", "source": "source"}
-# The share won so far is drawn to a quarter with the weight of ten.
-_USUAL_WON: Final = 2.5
-_USUAL_CLOSED: Final = 10.0
-_EVERYBODY: Final = "all"
+PACE: Final = "owner_pace"  # the record of moves
+_COLUMN: Final = {**RECORDS, PACE: "owner_id"}
+# How many deals closed (moves usual) a record is diluted with where nothing is known of how far groups differ.
+USUAL_DILUTION: Final[Mapping[str, float]] = {"owner": 40.0, "account": 10.0, "source": 40.0, PACE: 60.0}
+_LEAST, _MOST = 1.0, 400.0  # of a dilution that was learnt
+_GROUPS: Final = 5.0  # what is usual counts as much as so many groups
+_STEPS: Final = 30
+_EVERYBODY: Final = {**dict.fromkeys(RECORDS, "all closings"), PACE: "all stays"}
+# What is usual at first, and how many closings (seconds) it is worth: a quarter of deals is won; nothing moves.
+_AT_FIRST: Final = {**dict.fromkeys(RECORDS, (0.25, 10.0)), PACE: (0.0, 86_400.0)}
+_LONGEST_SECONDS: Final = (
+    180 * 86_400
+)  # that a stay counts: a deal forgotten for years says no more of its owner
 
 
 class TrackRecords(Protocol):
-    """Closed deals, and wins above the usual, per owner, account and source."""
+    """What was counted per owner, account and source, and more of it than usual."""
+
+    @property
+    def dilution(self) -> Mapping[str, float]:
+        """By record: how many of the usual ones it is diluted with."""
+        ...
 
     def counts(self, kind: str, code: Ints, rank: Ints) -> tuple[Floats, Floats]:
-        """(closed, wins above the usual) before the moment of clock rank `rank`; 0 for an unknown code (-1)."""
+        """What was counted before the moment of clock rank `rank`, and how much lies above the usual.
+
+        kind : of `RECORDS` for (closed, wins above), `PACE` for (moves to be expected, moves above)
+        code : (n,) of the owner, account or source; 0 and 0 for an unknown one (-1)
+        """
         ...
 
 
@@ -42,68 +68,144 @@ class DatedRecords:
 
     The deal itself is open at its landmark, so its own outcome is never among the counts.
 
-    indices : closings by code and motion, one motion after the other for each code; `_EVERYBODY` has one code
-    wins : running number of wins in the order of each index
-    motions : how many motions there are, and one for deals of an unknown one
+    indices : closings by code and motion, one motion after the other for each code; stays by owner, motion and
+        stage; `_EVERYBODY` says the same of all codes together
+    sums : (2, N + 1) running totals in the order of each index: of wins and closings; moves and seconds stood.
+        They are whole numbers, so that what comes later in an index cannot move the last bit of a difference
+    cells : how many each code has: motions, and one for an unknown one; for stays these times the stages
     """
 
     indices: dict[str, AsOfIndex]
-    wins: dict[str, Ints]
-    motions: int
+    sums: dict[str, Ints]
+    cells: dict[str, int]
+    dilution: Mapping[str, float]
 
     @classmethod
-    def of(cls, history: History) -> DatedRecords:
-        """Index all closings of a history by owner, account and source."""
-        closings = history.closings
-        codes = {
-            "owner": closings.owner,
-            "account": history.columns.account[closings.deal],
-            "source": history.columns.source[closings.deal],
-            _EVERYBODY: np.zeros(len(closings.deal), dtype=np.int64),
-        }
+    def of(cls, history: History, dilution: Mapping[str, float] | None = None) -> DatedRecords:
+        """Index all closings and stays of a history.
+
+        dilution : as it was learnt; the usual one if not given
+        """
+        indices, sums, cells = {}, {}, {}
         motions = len(history.vocabulary("motion").texts) + 1
-        motion = history.columns.motion[closings.deal] % motions  # the unknown one, -1, is the last
-        won = (closings.kind == WON).astype(np.int64)
-        indices, wins = {}, {}
-        for kind, code in codes.items():
-            groups = len(history.vocabulary(RECORDS[kind]).texts) if kind in RECORDS else 1
-            known = code >= 0
-            cell = (code * motions + motion)[known]
-            order = np.lexsort((closings.at_us[known], cell))
-            indices[kind] = AsOfIndex.of(
-                cell[order], closings.at_us[known][order], groups * motions, history.clock
-            )
-            wins[kind] = np.concatenate(([0], np.cumsum(won[known][order])))
-        return cls(indices, wins, motions)
+        closings, stays = history.closings, _stays(history)
+
+        def index(kind: str, code: Ints, cell: Ints, width: int, at_us: Ints, told: Ints) -> None:
+            for name, codes, groups in (
+                (kind, code, len(history.vocabulary(_COLUMN[kind]).texts)),
+                (_EVERYBODY[kind], np.zeros_like(code), 1),
+            ):
+                if name in indices:
+                    continue
+                known = codes >= 0
+                group = (codes * width + cell)[known]
+                order = np.lexsort((at_us[known], group))
+                indices[name] = AsOfIndex.of(group[order], at_us[known][order], groups * width, history.clock)
+                sums[name] = np.zeros((2, len(order) + 1), dtype=np.int64)
+                np.cumsum(told[:, known][:, order], axis=1, out=sums[name][:, 1:])
+                cells[name] = width
+
+        # The unknown motion, -1, is the last.
+        closed = np.stack((closings.kind == WON, np.ones(len(closings.deal)))).astype(np.int64)
+        for kind, code in (
+            ("owner", closings.owner),
+            ("account", history.columns.account[closings.deal]),
+            ("source", history.columns.source[closings.deal]),
+        ):
+            motion = history.columns.motion[closings.deal] % motions
+            index(kind, code, motion, motions, closings.at_us, closed)
+        width = motions * len(history.stages)
+        cell = history.columns.motion[stays.deal] % motions * len(history.stages) + stays.stage
+        moved = np.stack((stays.forward, np.minimum(stays.seconds, _LONGEST_SECONDS)))
+        index(PACE, history.owner(stays.deal, stays.at_us), cell, width, stays.at_us, moved)
+        return cls(indices, sums, cells, USUAL_DILUTION if dilution is None else dilution)
 
     def counts(self, kind: str, code: Ints, rank: Ints) -> tuple[Floats, Floats]:
-        closed, won = self._by_motion(kind, code, rank)
-        everybody_closed, everybody_won = self._by_motion(_EVERYBODY, np.zeros_like(code), rank)
-        usual = (everybody_won + _USUAL_WON) / (everybody_closed + _USUAL_CLOSED)
-        return closed.sum(axis=0).astype(np.float64), (won - closed * usual).sum(axis=0)
+        done, of, usual = self._cells(kind, code, rank)
+        expected = (of * usual).sum(axis=0)
+        return expected if kind == PACE else of.sum(axis=0), done.sum(axis=0) - expected
 
-    def _by_motion(self, kind: str, code: Ints, rank: Ints) -> tuple[Ints, Ints]:
-        """(motions, n) closed and won."""
-        index, wins = self.indices[kind], self.wins[kind]
+    def _cells(self, kind: str, code: Ints, rank: Ints) -> tuple[Floats, Floats, Floats]:
+        """(cells, n) wins (moves), out of how many closings (seconds), and what share (rate) is usual."""
+        done, of = self._summed(kind, code, rank)
+        all_done, all_of = self._summed(_EVERYBODY[kind], np.zeros_like(code), rank)
+        usual, weight = _AT_FIRST[kind]
+        return done, of, (all_done + usual * weight) / (all_of + weight)
+
+    def _summed(self, kind: str, code: Ints, rank: Ints) -> Floats:
+        """(2, cells, n) both running totals of each cell as they stood."""
+        index, sums, cells = self.indices[kind], self.sums[kind], self.cells[kind]
         if len(index.starts) == 1:
-            nothing = np.zeros((self.motions, len(code)), dtype=np.int64)
-            return nothing, nothing
-        cell = np.maximum(code, 0) * self.motions + np.arange(self.motions)[:, None]
+            return np.zeros((2, cells, len(code)))
+        cell = np.maximum(code, 0) * cells + np.arange(cells)[:, None]
         end, start = index.end(cell, np.broadcast_to(rank, cell.shape)), index.starts[cell]
-        known = code >= 0
-        return np.where(known, end - start, 0), np.where(known, wins[end] - wins[start], 0)
+        return np.where(code >= 0, sums[:, end] - sums[:, start], 0).astype(np.float64)
 
     def freeze(self, history: History, at_us: int) -> FrozenRecords:
         """The counts as they stood before `at_us`, by name."""
-        rank = history.clock.rank(np.int64(at_us))
         tables: dict[str, dict[str, tuple[float, float]]] = {}
-        for kind, column in RECORDS.items():
+        for kind, column in _COLUMN.items():
             texts = history.vocabulary(column).texts
-            closed, above = self.counts(kind, np.arange(len(texts)), np.full(len(texts), rank))
+            rank = np.full(len(texts), history.clock.rank(np.int64(at_us)))
+            counted, above = self.counts(kind, np.arange(len(texts)), rank)
             tables[kind] = {
-                text: (float(c), float(a)) for text, c, a in zip(texts, closed, above, strict=True) if c > 0
+                text: (float(c), float(a)) for text, c, a in zip(texts, counted, above, strict=True) if c > 0
             }
-        return FrozenRecords(tables)
+        return FrozenRecords(tables, dict(self.dilution))
+
+    def diluted(self, history: History, until_us: int) -> DatedRecords:
+        """The same records, diluted as what came before `until_us` shows.
+
+        The spread of what groups do beyond the usual has two parts: chance, which is known, and how far they
+        differ in truth. The less of the second, the more a record is diluted; a few groups are not believed
+        alone, see `USUAL_DILUTION`.
+        """
+        return replace(self, dilution={kind: self._learnt(kind, history, until_us) for kind in _COLUMN})
+
+    def _learnt(self, kind: str, history: History, until_us: int) -> float:
+        codes = np.arange(len(history.vocabulary(_COLUMN[kind]).texts))
+        rank = np.full(len(codes), history.clock.rank(np.int64(until_us)))
+        done, of, usual = self._cells(kind, codes, rank)
+        expected = (of * usual).sum(axis=0)
+        counted = expected if kind == PACE else of.sum(axis=0)
+        # Of moves there may be any number (Poisson), of a closing one win or none.
+        chance = expected if kind == PACE else (of * usual * (1.0 - usual)).sum(axis=0)
+        seen = (counted > 0) & (chance > 0)
+        counted, chance, above = counted[seen], chance[seen], (done.sum(axis=0) - expected)[seen]
+        if not len(counted):
+            return USUAL_DILUTION[kind]
+        of_one = chance.sum() / counted.sum()
+        assumed = of_one / USUAL_DILUTION[kind]
+        by_chance = chance / counted**2
+        differ = (above / counted) ** 2 - by_chance
+        true = assumed
+        for _ in range(_STEPS):
+            weight = 1.0 / (by_chance + true) ** 2
+            usual_weight = _GROUPS * weight.mean()
+            true = ((weight * differ).sum() + usual_weight * assumed) / (weight.sum() + usual_weight)
+            true = min(max(true, of_one / _MOST), of_one / _LEAST)
+        return float(of_one / true)
+
+
+@dataclass(frozen=True)
+class _Stays:
+    """Stays in open stages that have ended: whose, where, when, after how long, and whether forward."""
+
+    deal: Ints
+    stage: Ints
+    at_us: Ints
+    seconds: Ints
+    forward: NDArray[np.bool_]
+
+
+def _stays(history: History) -> _Stays:
+    deal, at_us, stage = history.stage_entries
+    kind, step = history.stages.kind, history.stages.step
+    ended = np.flatnonzero((deal[1:] == deal[:-1]) & (kind[stage[:-1]] == OPEN))
+    before, after = stage[ended], stage[ended + 1]
+    forward = (kind[after] == OPEN) & (step[after] > step[before])
+    seconds = (at_us[ended + 1] - at_us[ended]) // 1_000_000
+    return _Stays(deal[ended], before, at_us[ended + 1], seconds, forward)
 
 
 @dataclass(frozen=True)
@@ -111,34 +213,36 @@ class FrozenRecords:
     """Track records as of the training date: what scoring reads, from the command line and over HTTP alike."""
 
     tables: dict[str, dict[str, tuple[float, float]]]
+    dilution: dict[str, float]
 
     def bind(self, history: History) -> BoundRecords:
         """Line the names up with the codes of a history."""
         bound: dict[str, NDArray[np.float64]] = {}
-        for kind, column in RECORDS.items():
+        for kind, column in _COLUMN.items():
             table = self.tables[kind]
             rows = [table.get(text, (0.0, 0.0)) for text in history.vocabulary(column).texts]
             bound[kind] = np.array([*rows, (0.0, 0.0)])  # the last row serves code -1
-        return BoundRecords(bound)
+        return BoundRecords(bound, self.dilution)
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers, names sorted."""
         tables = {
-            kind: {name: [int(closed), above] for name, (closed, above) in sorted(table.items())}
+            kind: {name: list(counted) for name, counted in sorted(table.items())}
             for kind, table in self.tables.items()
         }
-        return {"tables": tables}
+        return {"tables": tables, "dilution": self.dilution}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> FrozenRecords:
         """Inverse of `to_json`."""
         tables = {
             kind: {
-                name: (float(closed), float(above)) for name, (closed, above) in data["tables"][kind].items()
+                name: (float(counted), float(above))
+                for name, (counted, above) in data["tables"][kind].items()
             }
-            for kind in RECORDS
+            for kind in _COLUMN
         }
-        return cls(tables)
+        return cls(tables, {kind: float(data["dilution"][kind]) for kind in _COLUMN})
 
 
 @dataclass(frozen=True)
@@ -146,6 +250,7 @@ class BoundRecords:
     """Frozen track records in the codes of one history."""
 
     rows: dict[str, NDArray[np.float64]]
+    dilution: Mapping[str, float]
 
     def counts(self, kind: str, code: Ints, rank: Ints) -> tuple[Floats, Floats]:  # noqa: ARG002  (frozen)
         found = self.rows[kind][code]

@@ -100,10 +100,11 @@ def _fit_models(
         else (Season.flat(), Season.flat())
     )
     say("building features", 0.1)
-    records = DatedRecords.of(history)
-    # Before the windows in which models are compared, so that no likeness knows what it is judged by.
+    # Before the windows in which models are compared, so that nothing knows what it is judged by.
+    before_us = compared_from_us(landmarks, until_us, settings)
+    records = DatedRecords.of(history).diluted(history, before_us)
     wanted = recipe is None or recipe.kinds
-    kinds = fit_kinds(history, compared_from_us(landmarks, until_us, settings), use) if wanted else None
+    kinds = fit_kinds(history, before_us, use) if wanted else None
     features = build(history, landmarks.deal, landmarks.at_us, records, kinds)
 
     chosen = fit_outcome(

@@ -53,6 +53,7 @@ from forecast.models.ladder import fit_outcome
 from forecast.models.season import Season
 from forecast.models.settings import FitSettings
 from forecast.models.tilt import Conversions, Tilt, fit_tilt
+from forecast.models.windows import compared_from_us
 from forecast.periods import as_of_us
 
 __all__ = ["RANKED_BY_DAYS", "LeadModels", "fit_leads"]
@@ -279,8 +280,12 @@ def _fit_leads(
         else (Season.flat(), Season.flat())
     )
     say("building features of leads", 0.1)
-    records = DatedRecords.of(history)
-    customers = DatedCustomers.of(deals, history)
+    before_us = compared_from_us(landmarks, until_us, settings)
+    of_deals = DatedRecords.of(deals).diluted(deals, before_us)
+    records = DatedRecords.of(history).diluted(history, before_us)
+    # Accounts are judged by their deals.
+    records = replace(records, dilution={**records.dilution, "account": of_deals.dilution["account"]})
+    customers = DatedCustomers.of(deals, history, of_deals)
     features = build_leads(history, landmarks.deal, landmarks.at_us, records, customers)
     # Many companies never rule a lead out: conversions are all that must have been seen.
     chosen = fit_outcome(

@@ -40,7 +40,7 @@ from forecast.models import FittedModels
 __all__ = ["SCORE", "Inputs", "NewValue", "ScoreMove", "judge_inputs"]
 
 SCORE: Final = "score"
-_PAST: Final = frozenset({"owner_edge", "account_edge", "source_edge", "account_closed"})
+_PAST: Final = frozenset({"owner_edge", "owner_pace", "account_edge", "source_edge", "account_closed"})
 _NEWEST_DAYS: Final = 28.0
 _BLOCK_WEEKS: Final = 4
 _YEAR_WEEKS: Final = 52

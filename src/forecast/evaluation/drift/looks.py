@@ -121,7 +121,7 @@ def look_weekly(
     most_deals : of a week before training, drawn at random: they only serve comparison
     """
     frozen = models.records.bind(history)
-    dated = DatedRecords.of(history)
+    dated = DatedRecords.of(history, models.records.dilution)
     parts: list[tuple[Ints, FeatureMatrix, Floats]] = []
     week: list[Ints] = []
     for place, (start_us, end_us) in enumerate(zip(starts_us.tolist(), ends_us.tolist(), strict=True)):

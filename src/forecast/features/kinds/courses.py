@@ -24,7 +24,7 @@ from forecast.history import CATEGORIES, OPEN, WON, History
 from forecast.history.columns import ACTIVITY, ACTIVITY_IN, BANT, CATEGORY, EXPECTED_CLOSE, STAGE
 from forecast.periods import DAY_US
 
-__all__ = ["BANDS_DAYS", "LEVELS", "Courses", "Labels", "band_of", "read_courses"]
+__all__ = ["BANDS_DAYS", "LEVELS", "Courses", "Labels", "band_of", "read_courses", "rows_of"]
 
 # Ages at which a deal may begin to be worked on differently; the last band has no end.
 BANDS_DAYS: Final = np.array([0.0, 30.0, 60.0, 120.0, 240.0])
@@ -108,6 +108,12 @@ def _first_labels(stages: int, fields: int) -> Ints:
     first[ACTIVITY], first[ACTIVITY_IN] = labels.activity, labels.inbound
     first[BANT[0] : BANT[-1] + 1] = labels.answer_of(np.arange(len(BANT)), 0.0)
     return first
+
+
+def rows_of(known: tuple[str, ...], texts: tuple[str, ...]) -> Ints:
+    """(T + 1,) row of each of T texts among the known ones; unknown texts, and code -1, have the last."""
+    row = {text: at for at, text in enumerate(known)}
+    return np.array([*(row.get(text, len(known)) for text in texts), len(known)], dtype=np.int64)
 
 
 def band_of(age_days: Floats) -> Ints:

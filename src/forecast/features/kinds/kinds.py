@@ -32,7 +32,7 @@ from typing import Any, Final
 import numpy as np
 
 from forecast.arrays import Floats, Ints
-from forecast.features.kinds.courses import BANDS_DAYS, Labels, band_of, read_courses
+from forecast.features.kinds.courses import BANDS_DAYS, Labels, band_of, read_courses, rows_of
 from forecast.history import CATEGORIES, History
 from forecast.history.columns import ACTIVITY_IN, CATEGORY, STAGE
 from forecast.periods import DAY_US
@@ -56,18 +56,21 @@ class Kinds:
     """What was learnt of each kind, in order of their share won.
 
     stages : S names of open stages, as `pipeline/stage`
-    prior : (KINDS,) log share of all deals
+    motions, sources : M and Q texts that have figures of their own; any other text has those of all deals
+    prior : (M + 1, Q + 1, KINDS) log share of the deals of a motion and a source, of all others last
     weights : (L, KINDS) log-likelihood of a label, see `Labels`
-    leaving : (S, KINDS) rate of leaving a stage for another, for won or for lost, a day
+    leaving : (M + 1, S, KINDS) rate of leaving a stage for another, for won or for lost, a day
     working : (bands, KINDS) activities a day by age of the deal, in a stage of usual activity
     pace : (S,) activity in each stage, the usual being one
     ahead_log_days : (S,) usual log of days ahead of close dates said in each stage
     ahead_shift : (KINDS,) how much further each kind's dates lie
     ahead_variance : of the log days around that
-    chances : (len(CHANCES), S, KINDS) of each kind, from each stage
+    chances : (len(CHANCES), M + 1, S, KINDS) of each kind, from each stage
     """
 
     stages: tuple[str, ...]
+    motions: tuple[str, ...]
+    sources: tuple[str, ...]
     prior: Floats
     weights: Floats
     leaving: Floats
@@ -93,10 +96,12 @@ class Kinds:
 
     def _bound(self, history: History) -> BoundKinds:
         courses = read_courses(history, self.stages)
+        motion, source = self.places(history)
         told = self._weights[courses.label]
         left, stays, dated = courses.left, courses.stays, courses.dated
         told[stays] += self._weights[courses.also]
         told[stays] -= self.expected(
+            motion[courses.deal[stays]],
             left,
             courses.stood_from_us,
             history.at_us[stays],
@@ -106,7 +111,14 @@ class Kinds:
         told[dated] += further[:, None] * self._ahead[0] - self._ahead[1]
         running = np.zeros((len(told) + 1, KINDS), dtype=np.int64)
         np.cumsum(_units(told), axis=0, out=running[1:])
-        return BoundKinds(self, running, courses.slots)
+        return BoundKinds(self, running, courses.slots, motion, source)
+
+    def places(self, history: History) -> tuple[Ints, Ints]:
+        """(D,) the row of each deal's motion, and of its source, in the tables by motion and source."""
+        return (
+            rows_of(self.motions, history.vocabulary("motion").texts)[history.columns.motion],
+            rows_of(self.sources, history.vocabulary("source").texts)[history.columns.source],
+        )
 
     @cached_property
     def _weights(self) -> Floats:
@@ -118,7 +130,7 @@ class Kinds:
         """(2, KINDS) what a close date says for each log day it lies further, and whatever it says."""
         return np.stack((self.ahead_shift, self.ahead_shift**2 / 2.0)) / self.ahead_variance
 
-    def expected(self, slot: Ints, from_us: Ints, until_us: Ints, created_us: Ints) -> Floats:
+    def expected(self, motion: Ints, slot: Ints, from_us: Ints, until_us: Ints, created_us: Ints) -> Floats:
         """(n, KINDS) moves, closings and activities that were to be expected while a deal stood in a stage."""
         moments_us = np.empty((2, len(slot)), dtype=np.int64)
         moments_us[0], moments_us[1] = from_us, until_us
@@ -126,7 +138,9 @@ class Kinds:
         band = band_of(days)
         worked = self._worked[band] + self.working[band] * days[..., None]
         stood_days = (days[1] - days[0])[:, None]
-        passed: Floats = self.leaving[slot] * stood_days + self.pace[slot, None] * (worked[1] - worked[0])
+        passed: Floats = self.leaving[motion, slot] * stood_days + self.pace[slot, None] * (
+            worked[1] - worked[0]
+        )
         return passed
 
     @cached_property
@@ -139,9 +153,9 @@ class Kinds:
 
     @cached_property
     def chances_by_slot(self) -> Floats:
-        """(len(CHANCES), S + 1, KINDS) the same with a last row for an unknown stage."""
-        unknown = np.full((len(CHANCES), 1, KINDS), np.nan)
-        return np.concatenate((self.chances, unknown), axis=1)
+        """(len(CHANCES), M + 1, S + 1, KINDS) the same with a last row for an unknown stage."""
+        unknown = np.full((len(CHANCES), len(self.motions) + 1, 1, KINDS), np.nan)
+        return np.concatenate((self.chances, unknown), axis=2)
 
     @cached_property
     def now_said(self) -> Floats:
@@ -155,6 +169,8 @@ class Kinds:
         """Plain numbers."""
         return {
             "stages": list(self.stages),
+            "motions": list(self.motions),
+            "sources": list(self.sources),
             **{
                 name: getattr(self, name).tolist()
                 for name in (
@@ -174,21 +190,22 @@ class Kinds:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Kinds:
         """Inverse of `to_json`; ValueError for tables that do not fit each other."""
-        stages = tuple(data["stages"])
+        stages, motions, sources = (tuple(data[name]) for name in ("stages", "motions", "sources"))
+        rows = len(motions) + 1
         arrays = {
             name: np.array(data[name], dtype=np.float64).reshape(shape)
             for name, shape in (
-                ("prior", (KINDS,)),
+                ("prior", (rows, len(sources) + 1, KINDS)),
                 ("weights", (Labels(len(stages)).count, KINDS)),
-                ("leaving", (len(stages), KINDS)),
+                ("leaving", (rows, len(stages), KINDS)),
                 ("working", (len(BANDS_DAYS), KINDS)),
                 ("pace", (len(stages),)),
                 ("ahead_log_days", (len(stages),)),
                 ("ahead_shift", (KINDS,)),
-                ("chances", (len(CHANCES), len(stages), KINDS)),
+                ("chances", (len(CHANCES), rows, len(stages), KINDS)),
             )
         }
-        return cls(stages, **arrays, ahead_variance=float(data["ahead_variance"]))
+        return cls(stages, motions, sources, **arrays, ahead_variance=float(data["ahead_variance"]))
 
 
 @dataclass(frozen=True)
@@ -197,14 +214,18 @@ class BoundKinds:
 
     running : (N + 1, KINDS) running total over its entries of what each says for each kind, in units of 2**-30
     slots : (codes + 1,) place of each stage code among the stages of the kinds
+    motion, source : (D,) row of each deal in the tables by motion and source
     """
 
     kinds: Kinds
     running: Ints
     slots: Ints
+    motion: Ints
+    source: Ints
 
     def likeness(
         self,
+        deal: Ints,
         start: Ints,
         end: Ints,
         *,
@@ -216,48 +237,53 @@ class BoundKinds:
     ) -> Likeness:
         """What is known of n deals before `at_us`.
 
+        deal : (n,) their indices
         start, end : (fields, n) positions of each field's entries of a deal that are known
         stage, category : (n,) codes now, NaN for unknown; since_us : since when the stage is held
         """
         slot = self.slots[np.where(np.isnan(stage), -1.0, stage).astype(np.int64)]
         said = np.where(np.isnan(category), len(CATEGORIES), category).astype(np.int64)
         known = (self.running[end[:_FIELDS]] - self.running[start[:_FIELDS]]).sum(axis=0)
-        stands = self.kinds.expected(slot, since_us, at_us, created_us)
+        motion = self.motion[deal]
+        stands = self.kinds.expected(motion, slot, since_us, at_us, created_us)
         if slot.min(initial=0) < 0:  # a stage that was not there when kinds were learnt says nothing
             stands[slot < 0] = 0.0
-        now = self.kinds.now_said[slot, said] - stands
-        return Likeness(self.kinds, known, now, slot)
+        now = self.kinds.prior[motion, self.source[deal]] + self.kinds.now_said[slot, said] - stands
+        return Likeness(self.kinds, known, now, motion, slot)
 
 
 @dataclass(frozen=True)
 class Likeness:
     """What speaks for each kind of n deals.
 
-    known : (n, KINDS) of everything recorded, in units of 2**-30; now : (n, KINDS) of how the deals stand now
+    known : (n, KINDS) of everything recorded, in units of 2**-30
+    now : (n, KINDS) of where the deals come from and how they stand now
+    motion : (n,) row of each in the tables by motion
     slot : (n,) place of the stage they are in among the stages of the kinds, -1 for an unknown one
     """
 
     kinds: Kinds
     known: Ints
     now: Floats
+    motion: Ints
     slot: Ints
 
     def take(self, rows: Any) -> Likeness:
         """Some of the deals, by slice, mask or position."""
-        return Likeness(self.kinds, self.known[rows], self.now[rows], self.slot[rows])
+        return Likeness(self.kinds, self.known[rows], self.now[rows], self.motion[rows], self.slot[rows])
 
     def answered(self, question: int, answer: float) -> Likeness:
         """The same deals with one more answer (0 to 1) to a BANT question, by its place, recorded just now."""
         label = Labels(len(self.kinds.stages)).answer_of(question, answer)
         known = self.known + _units(self.kinds.weights[label])
-        return Likeness(self.kinds, known, self.now, self.slot)
+        return Likeness(self.kinds, known, self.now, self.motion, self.slot)
 
     def features(self) -> Floats:
         """(KINDS - 1 + len(CHANCES), n) log odds of the other kinds against the reference, then chances.
 
         Chances are unknown in a stage that was not there when kinds were learnt.
         """
-        found = self.kinds.prior + self.known / _UNIT + self.now
+        found = self.known / _UNIT + self.now
         found -= found.max(axis=1, keepdims=True)
         share = np.exp(found)
         total = share.sum(axis=1, keepdims=True)
@@ -265,7 +291,7 @@ class Likeness:
         found = np.maximum(found - np.log(total), _LEAST)
         told = np.empty((KINDS - 1 + len(CHANCES), len(found)))
         told[: KINDS - 1] = (found[:, _OTHERS] - found[:, [REFERENCE]]).T
-        told[KINDS - 1 :] = (self.kinds.chances_by_slot[:, self.slot] * share).sum(axis=2)
+        told[KINDS - 1 :] = (self.kinds.chances_by_slot[:, self.motion, self.slot] * share).sum(axis=2)
         return told
 
 
@@ -274,6 +300,7 @@ def likeness_of(history: History, deal: Ints, at_us: Ints, kinds: Kinds) -> Like
     fields = np.arange(_FIELDS)[:, None]
     group = deal * len(history.fields) + fields
     return kinds.bind(history).likeness(
+        deal,
         history.index.starts[group],
         history.index.end(group, history.clock.rank(at_us)),
         stage=history.last(deal, STAGE, at_us),
