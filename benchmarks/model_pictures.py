@@ -89,7 +89,7 @@ def kinds_picture() -> alt.HConcatChart:
     kinds = fitted().kinds
     if kinds is None:
         raise TypeError("the sample company's ladder does without kinds")
-    share = np.exp(kinds.prior)
+    share = np.exp(kinds.prior[-1, -1])
     told = ("hardly ever won", "seldom won", "middling", "often won")
     names = [f"{name}, {part:.0%} of deals" for name, part in zip(told, share, strict=True)]
     colours = alt.Scale(domain=names, range=[GREY, RED, "#3b5bdb", GREEN])

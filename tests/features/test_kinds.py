@@ -9,11 +9,13 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.linalg import expm
 from scipy.stats import spearmanr
 
 from forecast.features import KIND_FEATURES, build
 from forecast.features.kinds import CHANCES, KINDS, REFERENCE, Kinds, fit_kinds, likeness_of
 from forecast.features.kinds.courses import BANDS_DAYS, Labels
+from forecast.features.kinds.facts import fact_values
 from forecast.features.leakage.scramble import look_moments, scramble_test
 from forecast.history import CATEGORIES, OPEN, WON, DatedRecords, History
 from forecast.periods import DAY_US, as_of_us
@@ -23,7 +25,7 @@ from forecast.tables import Tables
 AS_OF = pd.Timestamp("2026-01-01", tz="UTC")
 EVERYTHING = (
     *("activities_total", "budget", "authority", "need", "timeline", "category", "days_to_close"),
-    *("motion", "source"),
+    *("motion", "source", "amount", "owner_edge", "owner_pace"),
 )
 ANSWERS = ("budget", "authority", "need", "timeline")
 
@@ -39,10 +41,19 @@ def history(company: Simulation) -> History:
 
 
 @pytest.fixture(scope="module")
-def kinds(history: History) -> Kinds:
-    found = fit_kinds(history, as_of_us(AS_OF), EVERYTHING)
+def records(history: History) -> DatedRecords:
+    return DatedRecords.of(history)
+
+
+@pytest.fixture(scope="module")
+def kinds(history: History, records: DatedRecords) -> Kinds:
+    found = fit_kinds(history, as_of_us(AS_OF), EVERYTHING, records)
     assert found is not None
     return found
+
+
+def fit_everything(history: History, until_us: int) -> Kinds | None:
+    return fit_kinds(history, until_us, EVERYTHING, DatedRecords.of(history))
 
 
 def odds(history: History, deal: np.ndarray, kinds: Kinds, at_us: int) -> np.ndarray:
@@ -63,7 +74,9 @@ def rates(kinds: Kinds) -> tuple[np.ndarray, np.ndarray]:
     return ratio[:, labels.stages].mean(axis=0), ratio[:, labels.stages + 1].mean(axis=0)
 
 
-def told_by_hand(tables: Tables, deal_id: str, kinds: Kinds, at: pd.Timestamp) -> list[float]:
+def told_by_hand(
+    tables: Tables, history: History, deal_id: str, kinds: Kinds, at: pd.Timestamp
+) -> list[float]:
     """The same log odds, event by event, as the formula reads."""
     labels = Labels(len(kinds.stages))
     stages = tables.stages.set_index(["pipeline", "stage"])["kind"].to_dict()
@@ -83,7 +96,8 @@ def told_by_hand(tables: Tables, deal_id: str, kinds: Kinds, at: pd.Timestamp) -
         return max((moment - deal["created_at"]).total_seconds() / 86_400.0, 0.0)
 
     def stands(stage: str, since: pd.Timestamp, until: pd.Timestamp) -> np.ndarray:
-        passed = kinds.leaving[motion, place[stage]] * (days(until) - days(since))
+        rates = kinds.leaving[motion, place[stage]] * factors_by_hand(history, deal_id, kinds, until)[:, None]
+        passed = rates.sum(axis=0) * (days(until) - days(since))
         for band, begin in enumerate(BANDS_DAYS):
             end = BANDS_DAYS[band + 1] if band + 1 < len(BANDS_DAYS) else math.inf
             inside = max(min(days(until), end) - max(days(since), begin), 0.0)
@@ -140,13 +154,29 @@ def told_by_hand(tables: Tables, deal_id: str, kinds: Kinds, at: pd.Timestamp) -
     return [float(log[kind] - log[REFERENCE]) for kind in range(KINDS) if kind != REFERENCE]
 
 
+def factors_by_hand(history: History, deal_id: str, kinds: Kinds, at: pd.Timestamp) -> np.ndarray:
+    """(3,) what multiplies the rates of a deal at a moment, from the features of that moment by their names."""
+    deal, at_us = history.index_of([deal_id]), np.array([as_of_us(at)])
+    matrix = build(history, deal, at_us, DatedRecords.of(history))
+    found = np.zeros(3)
+    for name, levels, factors in zip(kinds.facts.names, kinds.facts.levels, kinds.facts.factors, strict=True):
+        value = matrix[name][0]
+        if name in ("amount", "owner_edge", "owner_pace"):
+            row = len(levels) + 1 if math.isnan(value) else sum(value >= edge for edge in levels)
+        else:
+            text = None if math.isnan(value) else matrix.texts(name)[int(value)]
+            row = levels.index(text) if text in levels else len(levels)
+        found += factors[row]
+    return np.exp(found)
+
+
 def test_the_odds_are_those_of_the_formula_event_by_event(
     company: Simulation, history: History, kinds: Kinds
 ) -> None:
     at = pd.Timestamp("2025-07-01", tz="UTC")
     deal = history.open_deals(as_of_us(at))[::9][:40]
     found = odds(history, deal, kinds, as_of_us(at))
-    expected = [told_by_hand(company.tables, str(history.deal_ids[one]), kinds, at) for one in deal]
+    expected = [told_by_hand(company.tables, history, str(history.deal_ids[one]), kinds, at) for one in deal]
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
@@ -184,7 +214,7 @@ def test_likeness_says_what_the_truth_says(company: Simulation, history: History
 
 def test_nothing_of_the_future_is_read(company: Simulation, history: History, kinds: Kinds) -> None:
     def score(of: History, deal: np.ndarray, at_us: np.ndarray) -> np.ndarray:
-        return likeness_of(of, deal, at_us, kinds).features()[0]
+        return likeness_of(of, deal, at_us, kinds, DatedRecords.of(of)).features()[0]
 
     found = scramble_test(company.tables, history, look_moments(history, AS_OF), score=score)
     assert found.changed == {}
@@ -194,9 +224,13 @@ def test_nothing_of_the_future_is_read(company: Simulation, history: History, ki
 def test_one_deal_alone_is_like_itself_among_many_to_the_last_bit(history: History, kinds: Kinds) -> None:
     at_us = as_of_us(AS_OF)
     deal = history.open_deals(at_us)
-    together = likeness_of(history, deal, np.full(len(deal), at_us), kinds).features()
+    together = likeness_of(
+        history, deal, np.full(len(deal), at_us), kinds, DatedRecords.of(history)
+    ).features()
     for place in range(0, len(deal), 25):
-        alone = likeness_of(history, deal[[place]], np.array([at_us]), kinds).features()
+        alone = likeness_of(
+            history, deal[[place]], np.array([at_us]), kinds, DatedRecords.of(history)
+        ).features()
         assert alone[:, 0].tolist() == together[:, place].tolist()
 
 
@@ -205,7 +239,7 @@ def test_the_builder_and_the_look_up_agree(history: History, kinds: Kinds) -> No
     deal = history.open_deals(at_us)
     assert np.array_equal(
         told(history, deal, kinds, at_us).T,
-        likeness_of(history, deal, np.full(len(deal), at_us), kinds).features(),
+        likeness_of(history, deal, np.full(len(deal), at_us), kinds, DatedRecords.of(history)).features(),
     )
 
 
@@ -224,14 +258,48 @@ def test_what_was_never_learnt_has_the_figures_of_all_deals(company: Simulation,
     other = History.from_tables(renamed)
     at_us = as_of_us(AS_OF)
     deal = other.open_deals(at_us)
-    found = likeness_of(other, deal, np.full(len(deal), at_us), kinds)
+    found = likeness_of(other, deal, np.full(len(deal), at_us), kinds, DatedRecords.of(other))
     assert (found.motion == len(kinds.motions)).all()
     np.testing.assert_array_equal(other_rows(other, kinds), len(kinds.sources))
     assert np.isfinite(found.features()).all()
 
 
 def other_rows(history: History, kinds: Kinds) -> np.ndarray:
-    return kinds.bind(history).source
+    return kinds.bind(history, DatedRecords.of(history)).source
+
+
+def test_facts_that_make_deals_fast_are_found(company: Simulation, history: History, kinds: Kinds) -> None:
+    """The simulator's own: large deals are won less often, good sellers more, public customers move slowly."""
+    facts = dict(zip(kinds.facts.names, kinds.facts.factors, strict=True))
+    assert {"amount", "owner_edge", "source"} <= set(facts)
+    moved, won, lost = range(3)
+    assert facts["amount"][0, won] > facts["amount"][6, won] + 0.1
+    assert facts["owner_edge"][6, won] > facts["owner_edge"][0, won] + 0.2
+    assert facts["owner_edge"][6, lost] < facts["owner_edge"][0, lost]
+    assert all((table[-1] == 0.0).all() for table in facts.values())
+    assert company.tables.deals["industry"].notna().any()
+    with_industry = fit_kinds(
+        history, as_of_us(AS_OF), (*EVERYTHING, "custom:industry"), DatedRecords.of(history)
+    )
+    assert with_industry is not None
+    at = with_industry.facts.names.index("custom:industry")
+    row = {
+        text: with_industry.facts.factors[at][place]
+        for place, text in enumerate(with_industry.facts.levels[at])
+    }
+    assert row["software"][moved] > row["public"][moved] + 0.15
+
+
+def test_facts_are_read_in_the_past_as_the_builder_reads_them_then(history: History) -> None:
+    names = ("source", "amount", "owner_edge", "owner_pace", "custom:industry")
+    at_us = as_of_us(pd.Timestamp("2025-05-01", tz="UTC"))
+    deal = history.open_deals(at_us)
+    when = np.full(len(deal), at_us)
+    found = fact_values(history, DatedRecords.of(history), (*names, "custom:nobody"), deal, when)
+    matrix = build(history, deal, when, DatedRecords.of(history))
+    for name in names:
+        np.testing.assert_array_equal(found[name], matrix[name])
+    assert np.isnan(found["custom:nobody"]).all()
 
 
 def test_motions_and_sources_too_rare_or_kept_out_have_no_figures_of_their_own(
@@ -240,17 +308,17 @@ def test_motions_and_sources_too_rare_or_kept_out_have_no_figures_of_their_own(
     deals = company.tables.deals
     rare = deals["deal_id"].isin(deals.loc[deals["source"] == "partner", "deal_id"].iloc[:29])
     changed = replace(company.tables, deals=deals.assign(source=deals["source"].mask(rare, "rare one")))
-    found = fit_kinds(History.from_tables(changed), as_of_us(AS_OF), EVERYTHING)
+    found = fit_everything(History.from_tables(changed), as_of_us(AS_OF))
     assert found is not None
     assert "rare one" not in found.sources
-    without = fit_kinds(history, as_of_us(AS_OF), EVERYTHING[:-2])
+    without = fit_kinds(history, as_of_us(AS_OF), EVERYTHING[:-5], DatedRecords.of(history))
     assert without is not None
     assert (without.motions, without.sources) == ((), ())
     assert without.prior.shape == (1, 1, KINDS)
 
 
 def test_what_the_policy_keeps_out_is_not_read(history: History) -> None:
-    found = fit_kinds(history, as_of_us(AS_OF), ("need", "category"))
+    found = fit_kinds(history, as_of_us(AS_OF), ("need", "category"), DatedRecords.of(history))
     assert found is not None
     labels = Labels(len(found.stages))
     assert np.ptp(found.weights[labels.answer : labels.answer + 6], axis=1).max() < 1e-12  # budget, authority
@@ -273,7 +341,7 @@ def test_a_history_with_other_stages_is_read_as_far_as_it_goes(company: Simulati
     other = History.from_tables(replace(tables, **renamed))
     at_us = as_of_us(AS_OF)
     deal = other.open_deals(at_us)
-    found = likeness_of(other, deal, np.full(len(deal), at_us), kinds).features()
+    found = likeness_of(other, deal, np.full(len(deal), at_us), kinds, DatedRecords.of(other)).features()
     offered = np.char.endswith(np.array(other.stages.names)[other.stage(deal, np.int64(at_us))], "/offer")
     assert 0 < offered.sum() < len(deal)
     assert np.isfinite(found[:3]).all()
@@ -290,7 +358,9 @@ def test_chances_are_those_of_a_chain_taken_in_small_steps(kinds: Kinds, history
         usual = usual_moves(history, kinds, motion)
         for kind in range(KINDS):
             rates = ratio[:, :, kind] * usual
-            np.testing.assert_allclose(kinds.leaving[row, :, kind], rates.sum(axis=1))
+            won = labels.stages
+            by_group = rates[:, :won].sum(axis=1), rates[:, won], rates[:, won + 1]
+            np.testing.assert_allclose(kinds.leaving[row, :, :, kind], np.stack(by_group, axis=1))
             step = np.eye(labels.targets)
             step[: labels.stages] += rates / 24.0
             step[np.arange(labels.stages), np.arange(labels.stages)] -= rates.sum(axis=1) / 24.0
@@ -325,7 +395,7 @@ def usual_moves(history: History, kinds: Kinds, motion: str | None = None) -> np
         number[here, target] += 1
     if motion is None:
         return (number + 0.01) / (days[:, None] + 10.0)
-    return (number + 5.0) / (days[:, None] + 5.0 / usual_moves(history, kinds))
+    return (number + 20.0) / (days[:, None] + 20.0 / usual_moves(history, kinds))
 
 
 def created_us(history: History, deal: int) -> int:
@@ -333,16 +403,43 @@ def created_us(history: History, deal: int) -> int:
 
 
 def test_chances_of_a_deal_are_the_mean_of_its_kinds(history: History, kinds: Kinds) -> None:
-    at_us = as_of_us(pd.Timestamp("2025-07-01", tz="UTC"))
-    deal = history.open_deals(at_us)
-    found = told(history, deal, kinds, at_us)
+    """Each kind's chance from its stage, bent as the deal's facts ask; odds are cut, chances are not."""
+    at = pd.Timestamp("2025-07-01", tz="UTC")
+    deal = history.open_deals(as_of_us(at))
+    found = told(history, deal, kinds, as_of_us(at))
     share = np.exp(np.insert(found[:, : KINDS - 1], REFERENCE, 0.0, axis=1))
     share /= share.sum(axis=1, keepdims=True)
-    slot = [kinds.stages.index(history.stages.names[code]) for code in history.stage(deal, np.int64(at_us))]
     texts = history.vocabulary("motion").texts
-    motion = [kinds.motions.index(texts[code]) for code in history.columns.motion[deal]]
-    expected = np.einsum("nk,cnk->nc", share, kinds.chances[:, motion, slot])
-    np.testing.assert_allclose(found[:, KINDS - 1 :], expected, atol=1e-4)  # odds are cut, chances are not
+    for row in range(0, len(deal), 7):
+        one = deal[row]
+        slot = kinds.stages.index(history.stages.names[history.stage(deal[[row]], np.int64(as_of_us(at)))[0]])
+        motion = kinds.motions.index(texts[history.columns.motion[one]])
+        factors = np.log(factors_by_hand(history, str(history.deal_ids[one]), kinds, at))
+        bent = np.exp(np.einsum("g,gck->ck", factors, kinds.bends[:, :, motion, slot]))
+        chances = 1.0 - (1.0 - kinds.chances[:, motion, slot]) ** bent
+        np.testing.assert_allclose(found[row, KINDS - 1 :], chances @ share[row], atol=1e-4)
+
+
+def test_bends_are_what_faster_rates_make_of_chances(kinds: Kinds, history: History) -> None:
+    """Won a tenth faster from every stage: the chance that was bent is near to that of the faster chain."""
+    labels = Labels(len(kinds.stages))
+    new = kinds.motions.index("new")
+    usual = usual_moves(history, kinds, "new")
+    ratio = np.exp(kinds.weights[: labels.activity]).reshape(labels.stages, labels.targets, KINDS)
+    factors = np.log([1.15, 1.3, 0.9])  # moves, wins and losses
+    for kind in range(1, KINDS):
+        rates = ratio[:, :, kind] * usual
+        rates[:, : labels.stages] *= 1.15
+        rates[:, labels.stages] *= 1.3
+        rates[:, labels.stages + 1] *= 0.9
+        chain = np.zeros((labels.targets, labels.targets))
+        chain[: labels.stages] = rates
+        chain[np.arange(labels.stages), np.arange(labels.stages)] -= rates.sum(axis=1)
+        for place, (cause, days) in enumerate(CHANCES):
+            exact = expm(chain * days)[: labels.stages, labels.stages + (cause == "lost")]
+            bent = np.exp(np.einsum("g,gs->s", factors, kinds.bends[:, place, new, :, kind]))
+            found = 1.0 - (1.0 - kinds.chances[place, new, :, kind]) ** bent
+            np.testing.assert_allclose(found, exact, rtol=0.03, atol=1e-4)
 
 
 def test_chances_are_probabilities_and_grow_with_time(history: History, kinds: Kinds) -> None:
@@ -365,8 +462,8 @@ def test_chances_come_near_the_truth(company: Simulation, history: History, kind
 
 def test_few_closings_tell_no_kinds(history: History) -> None:
     early = np.sort(history.closings.at_us)[150]
-    assert fit_kinds(history, int(early), EVERYTHING) is None
-    assert fit_kinds(history, int(history.at_us.min()), EVERYTHING) is None
+    assert fit_everything(history, int(early)) is None
+    assert fit_everything(history, int(history.at_us.min())) is None
     matrix = build(history, np.array([0]), np.array([as_of_us(AS_OF)]), DatedRecords.of(history))
     assert np.isnan([matrix[name] for name in KIND_FEATURES]).all()
 
@@ -387,8 +484,8 @@ def test_learning_reads_only_what_was_recorded_before(company: Simulation, histo
         deal_events=tables.deal_events[tables.deal_events["recorded_at"] < until].reset_index(drop=True),
         activities=tables.activities[tables.activities["occurred_at"] < until].reset_index(drop=True),
     )
-    one = fit_kinds(history, as_of_us(until), EVERYTHING)
-    other = fit_kinds(History.from_tables(cut), as_of_us(until), EVERYTHING)
+    one = fit_everything(history, as_of_us(until))
+    other = fit_everything(History.from_tables(cut), as_of_us(until))
     assert one is not None
     assert other is not None
     assert one.to_json() == other.to_json()
@@ -400,6 +497,8 @@ def test_deals_that_were_decided_are_told_by_how(history: History, kinds: Kinds)
     at_us = closings.at_us
     was_open = history.stages.kind[history.stage(closings.deal, at_us)] == OPEN
     late = was_open & (at_us > as_of_us(AS_OF) - 400 * DAY_US)
-    found = likeness_of(history, closings.deal[late], at_us[late], kinds).features()[2]
+    found = likeness_of(
+        history, closings.deal[late], at_us[late], kinds, DatedRecords.of(history)
+    ).features()[2]
     won = closings.kind[late] == WON
     assert found[won].mean() > found[~won].mean() + 1.0

@@ -193,7 +193,7 @@ def build(
     deal, at_us = np.asarray(deal, np.int64), np.asarray(at_us, np.int64)
     names = feature_names(history)
     values = np.empty((len(names), len(deal)))
-    bound = None if kinds is None else kinds.bind(history)
+    bound = None if kinds is None else kinds.bind(history, records)
     for start in range(0, len(deal), _BLOCK):
         rows = slice(start, start + _BLOCK)
         _fill(history, deal[rows], at_us[rows], records, bound, values[:, rows])
@@ -303,6 +303,8 @@ def _fill(
     out[_ROW["owner_changes"]] = changes[OWNER]
     out[_ROW["motion"]] = _code(columns.motion[deal])
     out[_ROW["source"]] = _code(columns.source[deal])
+    if custom:
+        out[len(_NAMES) :] = value[len(FIELDS) :]
     if kinds is None:
         out[_OF_KINDS] = np.nan
     else:
@@ -310,14 +312,19 @@ def _fill(
             deal,
             start,
             end[:now],
+            _facts(history, kinds, out),
             stage=value[STAGE],
             since_us=since_us[STAGE],
             category=value[CATEGORY],
             created_us=created_us,
             at_us=at_us,
         ).features()
-    if custom:
-        out[len(_NAMES) :] = value[len(FIELDS) :]
+
+
+def _facts(history: History, kinds: BoundKinds, out: Floats) -> dict[str, Floats]:
+    """(n,) what each fact of the kinds is, from the features of a block that are filled in already."""
+    place, nothing = _places(feature_names(history)), np.full(out.shape[1], np.nan)
+    return {name: out[place[name]] if name in place else nothing for name in kinds.kinds.facts.names}
 
 
 def bant_totals(answers: Floats) -> tuple[Floats, Floats]:

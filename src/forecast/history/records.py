@@ -53,6 +53,11 @@ class TrackRecords(Protocol):
         """By record: how many of the usual ones it is diluted with."""
         ...
 
+    @property
+    def dated(self) -> bool:
+        """Whether a moment's own counts are told, and not always those of one day."""
+        ...
+
     def counts(self, kind: str, code: Ints, rank: Ints) -> tuple[Floats, Floats]:
         """What was counted before the moment of clock rank `rank`, and how much lies above the usual.
 
@@ -79,6 +84,8 @@ class DatedRecords:
     sums: dict[str, Ints]
     cells: dict[str, int]
     dilution: Mapping[str, float]
+
+    dated = True
 
     @classmethod
     def of(cls, history: History, dilution: Mapping[str, float] | None = None) -> DatedRecords:
@@ -251,6 +258,8 @@ class BoundRecords:
 
     rows: dict[str, NDArray[np.float64]]
     dilution: Mapping[str, float]
+
+    dated = False
 
     def counts(self, kind: str, code: Ints, rank: Ints) -> tuple[Floats, Floats]:  # noqa: ARG002  (frozen)
         found = self.rows[kind][code]

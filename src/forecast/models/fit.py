@@ -104,7 +104,7 @@ def _fit_models(
     before_us = compared_from_us(landmarks, until_us, settings)
     records = DatedRecords.of(history).diluted(history, before_us)
     wanted = recipe is None or recipe.kinds
-    kinds = fit_kinds(history, before_us, use) if wanted else None
+    kinds = fit_kinds(history, before_us, use, records) if wanted else None
     features = build(history, landmarks.deal, landmarks.at_us, records, kinds)
 
     chosen = fit_outcome(

@@ -109,7 +109,9 @@ def open_questions(
     known = answer_rates(history, as_of) if rates is None else rates
     when = np.full(len(chosen), at_us)
     features = models.features(history, chosen, when)
-    likeness = None if models.kinds is None else likeness_of(history, chosen, when, models.kinds)
+    likeness = None
+    if models.kinds is not None:
+        likeness = likeness_of(history, chosen, when, models.kinds, models.records.bind(history))
     stage = features["stage"].astype(np.int64)
     cells = models.cells(at_us, marks_and_span(as_of, period)[0])
     now = _win_probability(bundle, features, cells)

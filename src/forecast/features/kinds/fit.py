@@ -20,9 +20,10 @@ from scipy.special import logsumexp
 
 from forecast.arrays import Floats
 from forecast.features.kinds.courses import LEVELS, Labels
+from forecast.features.kinds.facts import GROUPS, Facts, learn_facts
 from forecast.features.kinds.kinds import CHANCES, KINDS, Kinds
 from forecast.features.kinds.observed import Observed, Usual, observe
-from forecast.history import CATEGORIES, LOST, WON, History
+from forecast.history import CATEGORIES, LOST, WON, History, TrackRecords
 
 __all__ = ["fit_kinds"]
 
@@ -32,28 +33,61 @@ _CHOICES: Final = 10.0  # answers, or categories of a stage
 _DATES: Final = 20.0
 _DEALS: Final = 20.0  # of a motion, or of a source within it
 _STEPS: Final = 150
+_TURNS: Final = 2  # of learning facts, and kinds again
+_STEPS_EACH: Final = 50
+_STEP: Final = 0.1
 _CLOSE: Final = 1e-7  # of the log-likelihood: smaller gains are none
 
 
-def fit_kinds(history: History, until_us: int, use: tuple[str, ...]) -> Kinds | None:
+def fit_kinds(history: History, until_us: int, use: tuple[str, ...], records: TrackRecords) -> Kinds | None:
     """Learn from what was recorded before `until_us`.
+
+    records : as they stood at any moment
 
     use : names of the features the field policy lets in; what it keeps out is not read here either
     None where too few deals were won or lost to tell kinds apart.
     """
-    found = observe(history, until_us, use)
+    found = observe(history, until_us, use, records)
     if found is None:
         return None
     observed, usual = found
-    share = _first_guess(observed, usual.labels)
+    kinds, share = _learn(observed, usual, _first_guess(observed, usual.labels), _STEPS)
+    if observed.facts:
+        # Kinds first, or whatever makes kinds differ would be taken for a matter of facts.
+        for _ in range(_TURNS):
+            facts = learn_facts(history, observed.facts, *_moves(observed, kinds, share))
+            factors = facts.at(history, observed.facts, len(share))
+            observed = replace(observed, factors=factors)
+            kinds, share = _learn(observed, usual, share, _STEPS_EACH)
+            kinds = replace(kinds, facts=facts)
+    return _in_order(replace(kinds, prior=_shares(observed, usual, kinds)), usual)
+
+
+def _learn(observed: Observed, usual: Usual, share: Floats, steps: int) -> tuple[Kinds, Floats]:
+    """Kinds from (n, KINDS) shares of each deal, and these shares by them."""
     best = -np.inf
-    for _ in range(_STEPS):
+    for _ in range(steps):
         kinds = _maximise(observed, usual, share)
         log_likelihood, share = _expect(kinds.prior, observed, _log_likelihood(observed, kinds))
         if log_likelihood - best < _CLOSE * abs(log_likelihood):
             break
         best = log_likelihood
-    return _in_order(replace(kinds, prior=_shares(observed, usual, kinds)), usual)
+    return kinds, share
+
+
+def _moves(observed: Observed, kinds: Kinds, share: Floats) -> tuple[Floats, Floats]:
+    """(GROUPS, n) moves of each group that came, and those to be expected by the kinds without facts."""
+    groups = _groups(Labels(len(kinds.stages)))
+    labels = np.arange(Labels(len(kinds.stages)).activity).reshape(len(kinds.stages), -1)
+    came = [np.asarray(observed.counts[:, labels[:, of].ravel()].sum(axis=1)).ravel() for of in groups]
+    expected = np.einsum("ns,nsgk,nk->gn", observed.stood, kinds.leaving[observed.motion], share)
+    return np.stack(came), expected
+
+
+def _groups(labels: Labels) -> tuple[slice, slice, slice]:
+    """Targets of moves by group: to another open stage, to won, to lost."""
+    won = labels.stages
+    return slice(0, won), slice(won, won + 1), slice(won + 1, won + 2)
 
 
 def _first_guess(observed: Observed, labels: Labels) -> Floats:
@@ -83,7 +117,9 @@ def _maximise(observed: Observed, usual: Usual, share: Floats) -> Kinds:
     expected = np.zeros((labels.stages, labels.targets, KINDS))
     for motion, usual_here in enumerate(usual.moves):
         here = observed.motion == motion
-        expected += usual_here[:, :, None] * (observed.stood[here].T @ share[here])[:, None]
+        for group, of in enumerate(_groups(labels)):
+            stood = observed.stood[here] * np.exp(observed.factors[group, here])[:, None]
+            expected[:, of] += usual_here[:, of, None] * (stood.T @ share[here])[:, None]
     ratio = (number[: labels.activity].reshape(expected.shape) + _MOVES) / (expected + _MOVES)
     weights[: labels.activity] = np.log(ratio).reshape(-1, KINDS)
 
@@ -113,14 +149,21 @@ def _maximise(observed: Observed, usual: Usual, share: Floats) -> Kinds:
         sources=usual.sources,
         prior=np.broadcast_to(np.log(share.mean(axis=0) + 1e-9), (rows, len(usual.sources) + 1, KINDS)),
         weights=weights,
-        leaving=(ratio * usual.moves[..., None]).sum(axis=2),
+        facts=Facts.none(),
+        leaving=_leaving(ratio * usual.moves[..., None], labels),
         working=working,
         pace=usual.pace,
         ahead_log_days=usual.ahead_log_days,
         ahead_shift=(observed.further @ share) / (observed.dates @ share + _DATES),
         ahead_variance=usual.ahead_variance,
         chances=np.zeros((len(CHANCES), rows, len(usual.stages), KINDS)),  # of no use before all is learnt
+        bends=np.zeros((GROUPS, len(CHANCES), rows, len(usual.stages), KINDS)),
     )
+
+
+def _leaving(rates: Floats, labels: Labels) -> Floats:
+    """(M + 1, S, GROUPS, KINDS) rates by group, from those to each target (M + 1, S, S + 2, KINDS)."""
+    return np.stack([rates[:, :, of].sum(axis=2) for of in _groups(labels)], axis=2)
 
 
 def _prior(observed: Observed, usual: Usual, share: Floats) -> Floats:
@@ -165,7 +208,9 @@ def _log_likelihood(observed: Observed, kinds: Kinds) -> Floats:
     shift = kinds.ahead_shift
     found: Floats = (
         observed.counts @ kinds.weights
-        - np.einsum("ns,nsk->nk", observed.stood, kinds.leaving[observed.motion])
+        - np.einsum(
+            "ns,nsgk,gn->nk", observed.stood, kinds.leaving[observed.motion], np.exp(observed.factors)
+        )
         - observed.watched @ kinds.working
         + (observed.further[:, None] * shift - observed.dates[:, None] * shift**2 / 2.0)
         / kinds.ahead_variance
@@ -187,22 +232,34 @@ def _in_order(kinds: Kinds, usual: Usual) -> Kinds:
         leaving=kinds.leaving[..., order],
         working=kinds.working[:, order],
         ahead_shift=kinds.ahead_shift[order],
-        chances=np.stack([_chances(of_motion[..., order]) for of_motion in rates], axis=1),
+        chances=_chances(rates[..., order]),
+        bends=_bends(rates[..., order], labels),
     )
 
 
 def _chances(rates: Floats) -> Floats:
-    """(len(CHANCES), S, KINDS) probability to be won, or lost, within so many days from each stage.
+    """(len(CHANCES), M + 1, S, KINDS) probability to be won, or lost, within so many days from each stage.
 
-    rates : (S, S + 2, KINDS) a day from each open stage to each of them, to won and to lost, where a chain ends
+    rates : (M + 1, S, S + 2, KINDS) a day from each open stage to each of them, and to the ends, won and lost
     """
-    stages = len(rates)
-    found = np.empty((len(CHANCES), stages, KINDS))
-    for kind in range(KINDS):
-        chain = np.zeros((stages + 2, stages + 2))
-        chain[:stages] = rates[:, :, kind]
-        np.fill_diagonal(chain, 0.0)
-        np.fill_diagonal(chain, -chain.sum(axis=1))
-        for place, (cause, days) in enumerate(CHANCES):
-            found[place, :, kind] = expm(chain * days)[:stages, stages + (cause == "lost")]
-    return found
+    motions, stages, targets, kinds = rates.shape
+    chain = np.zeros((motions, kinds, targets, targets))
+    chain[:, :, :stages] = np.moveaxis(rates, 3, 1)
+    every = np.arange(targets)
+    chain[:, :, every, every] = 0.0
+    chain[:, :, every, every] = -chain.sum(axis=3)
+    found = [expm(chain * days)[:, :, :stages, stages + (cause == "lost")] for cause, days in CHANCES]
+    return np.moveaxis(np.stack(found), 2, 3)
+
+
+def _bends(rates: Floats, labels: Labels) -> Floats:
+    """(GROUPS, len(CHANCES), M + 1, S, KINDS) slopes of log(-log(1 - chance)) over the log rates of a group."""
+
+    def scaled(of: slice, step: float) -> Floats:
+        changed = rates.copy()
+        changed[:, :, of] *= np.exp(step)
+        chance = np.clip(_chances(changed), 1e-12, 1.0 - 1e-12)
+        found: Floats = np.log(-np.log1p(-chance))
+        return found
+
+    return np.stack([(scaled(of, _STEP) - scaled(of, -_STEP)) / (2 * _STEP) for of in _groups(labels)])

@@ -25,7 +25,8 @@ chains as in Blumen, Kogan and McCarthy 1955.
 from __future__ import annotations
 
 import weakref
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -33,7 +34,8 @@ import numpy as np
 
 from forecast.arrays import Floats, Ints
 from forecast.features.kinds.courses import BANDS_DAYS, Labels, band_of, read_courses, rows_of
-from forecast.history import CATEGORIES, History
+from forecast.features.kinds.facts import GROUPS, Facts, fact_values
+from forecast.history import CATEGORIES, History, TrackRecords
 from forecast.history.columns import ACTIVITY_IN, CATEGORY, STAGE
 from forecast.periods import DAY_US
 
@@ -59,18 +61,22 @@ class Kinds:
     motions, sources : M and Q texts that have figures of their own; any other text has those of all deals
     prior : (M + 1, Q + 1, KINDS) log share of the deals of a motion and a source, of all others last
     weights : (L, KINDS) log-likelihood of a label, see `Labels`
-    leaving : (M + 1, S, KINDS) rate of leaving a stage for another, for won or for lost, a day
+    facts : what multiplies these rates for a deal
+    leaving : (M + 1, S, GROUPS, KINDS) rate of leaving a stage for another, for won and for lost, a day
     working : (bands, KINDS) activities a day by age of the deal, in a stage of usual activity
     pace : (S,) activity in each stage, the usual being one
     ahead_log_days : (S,) usual log of days ahead of close dates said in each stage
     ahead_shift : (KINDS,) how much further each kind's dates lie
     ahead_variance : of the log days around that
     chances : (len(CHANCES), M + 1, S, KINDS) of each kind, from each stage
+    bends : (GROUPS, len(CHANCES), M + 1, S, KINDS) how the log of each chance's cumulative hazard moves with
+        the log factors of a deal's facts
     """
 
     stages: tuple[str, ...]
     motions: tuple[str, ...]
     sources: tuple[str, ...]
+    facts: Facts
     prior: Floats
     weights: Floats
     leaving: Floats
@@ -80,38 +86,43 @@ class Kinds:
     ahead_shift: Floats
     ahead_variance: float
     chances: Floats
+    bends: Floats
 
-    def bind(self, history: History) -> BoundKinds:
+    def bind(self, history: History, records: TrackRecords) -> BoundKinds:
         """Read the courses of a history, ready to be asked about any moment; of the last one they are kept."""
-        for known, bound in self._kept:
-            if known() is history:
+        for known, dated, bound in self._kept:
+            if known() is history and dated == records.dated:
                 return bound
-        bound = self._bound(history)
-        self._kept[:] = [(weakref.ref(history), bound)]
+        bound = self._bound(history, records)
+        self._kept[:] = [(weakref.ref(history), records.dated, bound)]
         return bound
 
     @cached_property
-    def _kept(self) -> list[tuple[weakref.ref[History], BoundKinds]]:
+    def _kept(self) -> list[tuple[weakref.ref[History], bool, BoundKinds]]:
         return []
 
-    def _bound(self, history: History) -> BoundKinds:
+    def _bound(self, history: History, records: TrackRecords) -> BoundKinds:
         courses = read_courses(history, self.stages)
         motion, source = self.places(history)
         told = self._weights[courses.label]
         left, stays, dated = courses.left, courses.stays, courses.dated
         told[stays] += self._weights[courses.also]
+        deal, until_us = courses.deal[stays], history.at_us[stays]
         told[stays] -= self.expected(
-            motion[courses.deal[stays]],
+            self.facts.at(
+                history, fact_values(history, records, self.facts.names, deal, until_us), len(deal)
+            ),
+            motion[deal],
             left,
             courses.stood_from_us,
-            history.at_us[stays],
-            history.columns.created_at_us[courses.deal[stays]],
+            until_us,
+            history.columns.created_at_us[deal],
         )
         further = courses.ahead_log_days - self.ahead_log_days[courses.ahead_slot]
         told[dated] += further[:, None] * self._ahead[0] - self._ahead[1]
         running = np.zeros((len(told) + 1, KINDS), dtype=np.int64)
         np.cumsum(_units(told), axis=0, out=running[1:])
-        return BoundKinds(self, running, courses.slots, motion, source)
+        return BoundKinds(self, history, running, courses.slots, motion, source)
 
     def places(self, history: History) -> tuple[Ints, Ints]:
         """(D,) the row of each deal's motion, and of its source, in the tables by motion and source."""
@@ -130,17 +141,21 @@ class Kinds:
         """(2, KINDS) what a close date says for each log day it lies further, and whatever it says."""
         return np.stack((self.ahead_shift, self.ahead_shift**2 / 2.0)) / self.ahead_variance
 
-    def expected(self, motion: Ints, slot: Ints, from_us: Ints, until_us: Ints, created_us: Ints) -> Floats:
-        """(n, KINDS) moves, closings and activities that were to be expected while a deal stood in a stage."""
+    def expected(
+        self, factors: Floats, motion: Ints, slot: Ints, from_us: Ints, until_us: Ints, created_us: Ints
+    ) -> Floats:
+        """(n, KINDS) moves, closings and activities that were to be expected while a deal stood in a stage.
+
+        factors : (GROUPS, n) log factors of its facts
+        """
         moments_us = np.empty((2, len(slot)), dtype=np.int64)
         moments_us[0], moments_us[1] = from_us, until_us
         days = np.maximum(moments_us - created_us, 0) / DAY_US
         band = band_of(days)
         worked = self._worked[band] + self.working[band] * days[..., None]
         stood_days = (days[1] - days[0])[:, None]
-        passed: Floats = self.leaving[motion, slot] * stood_days + self.pace[slot, None] * (
-            worked[1] - worked[0]
-        )
+        leaving = (self.leaving[motion, slot] * np.exp(factors.T)[..., None]).sum(axis=1)
+        passed: Floats = leaving * stood_days + self.pace[slot, None] * (worked[1] - worked[0])
         return passed
 
     @cached_property
@@ -158,6 +173,12 @@ class Kinds:
         return np.concatenate((self.chances, unknown), axis=2)
 
     @cached_property
+    def bends_by_slot(self) -> Floats:
+        """(GROUPS, len(CHANCES), M + 1, S + 1, KINDS) the same."""
+        unknown = np.zeros((*self.bends.shape[:3], 1, KINDS))
+        return np.concatenate((self.bends, unknown), axis=3)
+
+    @cached_property
     def now_said(self) -> Floats:
         """(S + 1, categories + 1, KINDS) weight of what is said in the stage a deal is in; 0 where unknown."""
         found = np.zeros((len(self.stages) + 1, len(CATEGORIES) + 1, KINDS))
@@ -171,6 +192,7 @@ class Kinds:
             "stages": list(self.stages),
             "motions": list(self.motions),
             "sources": list(self.sources),
+            "facts": self.facts.to_json(),
             **{
                 name: getattr(self, name).tolist()
                 for name in (
@@ -182,6 +204,7 @@ class Kinds:
                     "ahead_log_days",
                     "ahead_shift",
                     "chances",
+                    "bends",
                 )
             },
             "ahead_variance": self.ahead_variance,
@@ -197,15 +220,17 @@ class Kinds:
             for name, shape in (
                 ("prior", (rows, len(sources) + 1, KINDS)),
                 ("weights", (Labels(len(stages)).count, KINDS)),
-                ("leaving", (rows, len(stages), KINDS)),
+                ("leaving", (rows, len(stages), GROUPS, KINDS)),
                 ("working", (len(BANDS_DAYS), KINDS)),
                 ("pace", (len(stages),)),
                 ("ahead_log_days", (len(stages),)),
                 ("ahead_shift", (KINDS,)),
                 ("chances", (len(CHANCES), rows, len(stages), KINDS)),
+                ("bends", (GROUPS, len(CHANCES), rows, len(stages), KINDS)),
             )
         }
-        return cls(stages, motions, sources, **arrays, ahead_variance=float(data["ahead_variance"]))
+        facts = Facts.from_json(data["facts"])
+        return cls(stages, motions, sources, facts, **arrays, ahead_variance=float(data["ahead_variance"]))
 
 
 @dataclass(frozen=True)
@@ -218,6 +243,7 @@ class BoundKinds:
     """
 
     kinds: Kinds
+    history: History
     running: Ints
     slots: Ints
     motion: Ints
@@ -228,6 +254,7 @@ class BoundKinds:
         deal: Ints,
         start: Ints,
         end: Ints,
+        facts: Mapping[str, Floats],
         *,
         stage: Floats,
         since_us: Ints,
@@ -239,17 +266,19 @@ class BoundKinds:
 
         deal : (n,) their indices
         start, end : (fields, n) positions of each field's entries of a deal that are known
+        facts : (n,) what each fact is now
         stage, category : (n,) codes now, NaN for unknown; since_us : since when the stage is held
         """
         slot = self.slots[np.where(np.isnan(stage), -1.0, stage).astype(np.int64)]
         said = np.where(np.isnan(category), len(CATEGORIES), category).astype(np.int64)
         known = (self.running[end[:_FIELDS]] - self.running[start[:_FIELDS]]).sum(axis=0)
         motion = self.motion[deal]
-        stands = self.kinds.expected(motion, slot, since_us, at_us, created_us)
+        factors = self.kinds.facts.at(self.history, facts, len(deal))
+        stands = self.kinds.expected(factors, motion, slot, since_us, at_us, created_us)
         if slot.min(initial=0) < 0:  # a stage that was not there when kinds were learnt says nothing
             stands[slot < 0] = 0.0
         now = self.kinds.prior[motion, self.source[deal]] + self.kinds.now_said[slot, said] - stands
-        return Likeness(self.kinds, known, now, motion, slot)
+        return Likeness(self.kinds, known, now, factors, motion, slot)
 
 
 @dataclass(frozen=True)
@@ -258,6 +287,7 @@ class Likeness:
 
     known : (n, KINDS) of everything recorded, in units of 2**-30
     now : (n, KINDS) of where the deals come from and how they stand now
+    factors : (GROUPS, n) log factors of their facts
     motion : (n,) row of each in the tables by motion
     slot : (n,) place of the stage they are in among the stages of the kinds, -1 for an unknown one
     """
@@ -265,18 +295,25 @@ class Likeness:
     kinds: Kinds
     known: Ints
     now: Floats
+    factors: Floats
     motion: Ints
     slot: Ints
 
     def take(self, rows: Any) -> Likeness:
         """Some of the deals, by slice, mask or position."""
-        return Likeness(self.kinds, self.known[rows], self.now[rows], self.motion[rows], self.slot[rows])
+        return replace(
+            self,
+            known=self.known[rows],
+            now=self.now[rows],
+            factors=self.factors[:, rows],
+            motion=self.motion[rows],
+            slot=self.slot[rows],
+        )
 
     def answered(self, question: int, answer: float) -> Likeness:
         """The same deals with one more answer (0 to 1) to a BANT question, by its place, recorded just now."""
         label = Labels(len(self.kinds.stages)).answer_of(question, answer)
-        known = self.known + _units(self.kinds.weights[label])
-        return Likeness(self.kinds, known, self.now, self.motion, self.slot)
+        return replace(self, known=self.known + _units(self.kinds.weights[label]))
 
     def features(self) -> Floats:
         """(KINDS - 1 + len(CHANCES), n) log odds of the other kinds against the reference, then chances.
@@ -291,18 +328,32 @@ class Likeness:
         found = np.maximum(found - np.log(total), _LEAST)
         told = np.empty((KINDS - 1 + len(CHANCES), len(found)))
         told[: KINDS - 1] = (found[:, _OTHERS] - found[:, [REFERENCE]]).T
-        told[KINDS - 1 :] = (self.kinds.chances_by_slot[:, self.motion, self.slot] * share).sum(axis=2)
+        told[KINDS - 1 :] = (self._chances() * share).sum(axis=2)
+        soon, later, lost = told[KINDS - 1 :]
+        np.maximum(later, soon, out=later)
+        np.minimum(lost, 1.0 - later, out=lost)
         return told
 
+    def _chances(self) -> Floats:
+        """(len(CHANCES), n, KINDS) of each kind from the stage of each deal, for its facts."""
+        chances = self.kinds.chances_by_slot[:, self.motion, self.slot]
+        if not self.kinds.facts.names:
+            return chances
+        bends = self.kinds.bends_by_slot[:, :, self.motion, self.slot]
+        bent = np.exp((bends * self.factors[:, None, :, None]).sum(axis=0))
+        found: Floats = -np.expm1(np.log1p(-chances) * bent)
+        return found
 
-def likeness_of(history: History, deal: Ints, at_us: Ints, kinds: Kinds) -> Likeness:
+
+def likeness_of(history: History, deal: Ints, at_us: Ints, kinds: Kinds, records: TrackRecords) -> Likeness:
     """What speaks for each kind of deals that are known before given moments, (n,) each."""
     fields = np.arange(_FIELDS)[:, None]
     group = deal * len(history.fields) + fields
-    return kinds.bind(history).likeness(
+    return kinds.bind(history, records).likeness(
         deal,
         history.index.starts[group],
         history.index.end(group, history.clock.rank(at_us)),
+        fact_values(history, records, kinds.facts.names, deal, at_us),
         stage=history.last(deal, STAGE, at_us),
         since_us=np.maximum(history.last_at_us(deal, STAGE, at_us), 0),
         category=history.last(deal, CATEGORY, at_us),

@@ -6,6 +6,7 @@ seen.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +15,8 @@ import scipy.sparse
 
 from forecast.arrays import Bools, Floats, Ints
 from forecast.features.kinds.courses import BANDS_DAYS, LEVELS, Courses, Labels, read_courses, rows_of
-from forecast.history import CATEGORIES, LOST, OPEN, WON, History
+from forecast.features.kinds.facts import GROUPS, fact_names, fact_values
+from forecast.history import CATEGORIES, LOST, OPEN, WON, History, TrackRecords
 from forecast.history.columns import BANT, CATEGORY, FIELDS, STAGE
 from forecast.periods import DAY_US
 
@@ -24,7 +26,7 @@ __all__ = ["Observed", "Usual", "observe"]
 _MIN_CLOSED: Final = 200
 _MIN_EACH: Final = 30
 _OWN: Final = 30  # deals a motion or a source needs for figures of its own
-_MOVES: Final = 5.0  # moves of a motion that are diluted with those of all
+_MOVES: Final = 20.0  # moves of all with which those of a motion are diluted
 _ACTIVITIES: Final = 20.0
 
 
@@ -62,6 +64,8 @@ class Observed:
     counts : (n, L) labels seen
     stood : (n, S) days in each stage; watched : (n, bands) days by age, weighted by the pace of the stage
     dates, further : (n,) close dates said, and the sum of how much further than usual they lie
+    facts : (n,) what each fact was just before the end
+    factors : (GROUPS, n) log factors of these; at first there are none
     """
 
     ended: Ints
@@ -72,9 +76,13 @@ class Observed:
     watched: Floats
     dates: Floats
     further: Floats
+    facts: Mapping[str, Floats]
+    factors: Floats
 
 
-def observe(history: History, until_us: int, use: tuple[str, ...]) -> tuple[Observed, Usual] | None:
+def observe(
+    history: History, until_us: int, use: tuple[str, ...], records: TrackRecords
+) -> tuple[Observed, Usual] | None:
     """Read what was recorded before `until_us`.
 
     use : names of the features the field policy lets in; what it keeps out is not read here either
@@ -95,7 +103,9 @@ def observe(history: History, until_us: int, use: tuple[str, ...]) -> tuple[Obse
     pace = _pace(history, courses, seen, stages)
     ahead, variance = _usual_dates(courses, seen, len(stages))
     parts = _parts(history, courses, seen, deal, end_us, stages, pace, ahead, use)
-    observed = Observed(ended, motion, source, *parts)
+    # A closing is written at its moment; what is known of a deal before is read strictly before.
+    facts = fact_values(history, records, fact_names(history, use), deal, end_us - 1)
+    observed = Observed(ended, motion, source, *parts, facts, np.zeros((GROUPS, len(deal))))
     moves = _usual_moves(observed, labels, len(motions))
     return observed, Usual(stages, motions, sources, moves, pace, ahead, variance)
 
