@@ -1,4 +1,4 @@
-"""What is known of a deal from outside its course: for it, deals of every kind move, win and lose at other rates.
+"""What is known of a deal from outside its course: for it, deals of every kind move and close at other rates.
 
 A large deal is slower than a small one, one with a ministry slower than one in software, one of a good seller
 faster, of whatever kind they are. Who does not know takes what is slow by nature for a bad deal. So usual rates
