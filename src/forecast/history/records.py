@@ -7,9 +7,7 @@ all owners would have made in the days these deals stood there, by stage and mot
 
 Few deals say little, so a record is diluted: above / (counted + dilution). How much is a matter of how far
 owners (accounts, sources) differ from each other more than chance would have them, and is learnt from what had
-closed. Where all are alike in truth a record says next to nothing, however long.
-
-Source: empirical Bayes by the method of moments, DerSimonian and Laird 1986; Efron and Morris 1975.
+closed (`dilution.py`). Where all are alike in truth a record says next to nothing, however long.
 """
 
 from __future__ import annotations
@@ -23,6 +21,7 @@ from numpy.typing import NDArray
 
 from forecast.arrays import Floats, Ints
 from forecast.history.asof import AsOfIndex
+from forecast.history.dilution import dilution
 from forecast.history.history import History
 from forecast.history.stages import OPEN, WON
 
@@ -34,9 +33,6 @@ PACE: Final = "owner_pace"  # the record of moves
 _COLUMN: Final = {**RECORDS, PACE: "owner_id"}
 # How many deals closed (moves usual) a record is diluted with where nothing is known of how far groups differ.
 USUAL_DILUTION: Final[Mapping[str, float]] = {"owner": 40.0, "account": 10.0, "source": 40.0, PACE: 60.0}
-_LEAST, _MOST = 1.0, 400.0  # of a dilution that was learnt
-_GROUPS: Final = 5.0  # what is usual counts as much as so many groups
-_STEPS: Final = 30
 _EVERYBODY: Final = {**dict.fromkeys(RECORDS, "all closings"), PACE: "all stays"}
 # What is usual at first, and how many closings (seconds) it is worth: a quarter of deals is won; nothing moves.
 _AT_FIRST: Final = {**dict.fromkeys(RECORDS, (0.25, 10.0)), PACE: (0.0, 86_400.0)}
@@ -161,12 +157,7 @@ class DatedRecords:
         return FrozenRecords(tables, dict(self.dilution))
 
     def diluted(self, history: History, until_us: int) -> DatedRecords:
-        """The same records, diluted as what came before `until_us` shows.
-
-        The spread of what groups do beyond the usual has two parts: chance, which is known, and how far they
-        differ in truth. The less of the second, the more a record is diluted; a few groups are not believed
-        alone, see `USUAL_DILUTION`.
-        """
+        """The same records, diluted as what came before `until_us` shows."""
         return replace(self, dilution={kind: self._learnt(kind, history, until_us) for kind in _COLUMN})
 
     def _learnt(self, kind: str, history: History, until_us: int) -> float:
@@ -177,21 +168,8 @@ class DatedRecords:
         counted = expected if kind == PACE else of.sum(axis=0)
         # Of moves there may be any number (Poisson), of a closing one win or none.
         chance = expected if kind == PACE else (of * usual * (1.0 - usual)).sum(axis=0)
-        seen = (counted > 0) & (chance > 0)
-        counted, chance, above = counted[seen], chance[seen], (done.sum(axis=0) - expected)[seen]
-        if not len(counted):
-            return USUAL_DILUTION[kind]
-        of_one = chance.sum() / counted.sum()
-        assumed = of_one / USUAL_DILUTION[kind]
-        by_chance = chance / counted**2
-        differ = (above / counted) ** 2 - by_chance
-        true = assumed
-        for _ in range(_STEPS):
-            weight = 1.0 / (by_chance + true) ** 2
-            usual_weight = _GROUPS * weight.mean()
-            true = ((weight * differ).sum() + usual_weight * assumed) / (weight.sum() + usual_weight)
-            true = min(max(true, of_one / _MOST), of_one / _LEAST)
-        return float(of_one / true)
+        above = done.sum(axis=0) - expected
+        return dilution(above, counted, chance, USUAL_DILUTION[kind])
 
 
 @dataclass(frozen=True)

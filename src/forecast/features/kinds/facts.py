@@ -4,7 +4,7 @@ A large deal is slower than a small one, one with a ministry slower than one in 
 faster, of whatever kind they are. Who does not know takes what is slow by nature for a bad deal. So usual rates
 are multiplied by factors of the source, the amount, the owner's track record and the company's own attributes:
 to another open stage, to won, and to lost each by its own. Every factor is what came over what was to be
-expected given the kinds, drawn to one.
+expected given the kinds, drawn to one the more, the less the levels of a fact differ beyond chance.
 
 Source: proportional rates as in Holford 1980; factors by iterated proportions as in Deming and Stephan 1940.
 """
@@ -22,6 +22,7 @@ from forecast.arrays import Floats, Ints
 from forecast.features.kinds.courses import rows_of
 from forecast.history import History, TrackRecords
 from forecast.history.columns import AMOUNT, FIELDS
+from forecast.history.dilution import dilution
 from forecast.history.records import PACE
 
 __all__ = ["GROUPS", "Facts", "fact_names", "fact_values", "learn_facts"]
@@ -30,7 +31,7 @@ GROUPS: Final = 3  # of moves: to another open stage, to won, to lost
 _RECORDS: Final = {"owner_edge": "owner", "owner_pace": PACE}
 _NUMBERS: Final = ("amount", *_RECORDS)  # read in bands
 _BANDS: Final = 7
-_DRAWN: Final = 20.0  # moves to be expected that a factor is diluted with
+_DRAWN: Final = 100.0  # moves to be expected that a factor is diluted with where nothing is known
 _OWN: Final = 100  # deals that a level needs for factors of its own
 _MOST_LEVELS: Final = 40
 _PASSES: Final = 4
@@ -166,9 +167,11 @@ def learn_facts(history: History, values: Mapping[str, Floats], came: Floats, ex
                 np.zeros((len(place), GROUPS)),
             )
             for group in range(GROUPS):
-                seen = np.bincount(place, came[group], size)
+                seen = np.bincount(place, came[group], size).astype(np.float64)
                 foretold = np.bincount(place, expected[group] * np.exp(others[:, group]), size)
-                factors[at][:, group] = np.log((seen + _DRAWN) / (foretold + _DRAWN))
+                foretold = foretold.astype(np.float64)
+                drawn = dilution((seen - foretold)[:-1], foretold[:-1], foretold[:-1], _DRAWN)
+                factors[at][:, group] = np.log((seen + drawn) / (foretold + drawn))
             factors[at][-1] = 0.0
     return Facts(tuple(names), tuple(levels), tuple(factors))
 
