@@ -167,13 +167,16 @@ def learn_facts(history: History, values: Mapping[str, Floats], came: Floats, ex
                 np.zeros((len(place), GROUPS)),
             )
             for group in range(GROUPS):
-                seen = np.bincount(place, came[group], size).astype(np.float64)
-                foretold = np.bincount(place, expected[group] * np.exp(others[:, group]), size)
-                foretold = foretold.astype(np.float64)
+                seen = _summed(place, came[group], size)
+                foretold = _summed(place, expected[group] * np.exp(others[:, group]), size)
                 drawn = dilution((seen - foretold)[:-1], foretold[:-1], foretold[:-1], _DRAWN)
                 factors[at][:, group] = np.log((seen + drawn) / (foretold + drawn))
             factors[at][-1] = 0.0
     return Facts(tuple(names), tuple(levels), tuple(factors))
+
+
+def _summed(place: Ints, number: Floats, size: int) -> Floats:
+    return np.bincount(place, number, size).astype(np.float64)
 
 
 def _levels(history: History, name: str, value: Floats) -> tuple[Any, ...]:
