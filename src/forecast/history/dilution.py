@@ -11,18 +11,18 @@ from forecast.arrays import Floats
 
 __all__ = ["dilution"]
 
-_LEAST, _MOST = 1.0, 400.0
+_LEAST: Final = 1.0
 _GROUPS: Final = 5.0  # what is usual counts as much as so many groups
 _STEPS: Final = 30
 
 
-def dilution(above: Floats, counted: Floats, chance: Floats, usual: float) -> float:
+def dilution(above: Floats, counted: Floats, chance: Floats, usual: float, most: float) -> float:
     """The m for which above / (counted + m) is nearest to what is true of a group, on the whole.
 
     above : (G,) what was counted beyond what was to be expected
     counted : (G,) how many could have come, or were to be expected
     chance : (G,) variance of `above` if all groups were alike
-    usual : the m where nothing is known
+    usual, most : the m where nothing is known, and where no difference is found
 
     The spread of above / counted has two parts: chance, and how far groups differ in truth. The less of the
     second, the larger m. A few groups are not believed alone: five count as much as what is usual.
@@ -40,5 +40,5 @@ def dilution(above: Floats, counted: Floats, chance: Floats, usual: float) -> fl
         weight = 1.0 / (by_chance + true) ** 2
         prior = _GROUPS * float(weight.mean())
         true = (float((weight * differ).sum()) + prior * assumed) / (float(weight.sum()) + prior)
-        true = min(max(true, of_one / _MOST), of_one / _LEAST)
+        true = min(max(true, of_one / most), of_one / _LEAST)
     return of_one / true

@@ -33,6 +33,8 @@ PACE: Final = "owner_pace"  # the record of moves
 _COLUMN: Final = {**RECORDS, PACE: "owner_id"}
 # How many deals closed (moves usual) a record is diluted with where nothing is known of how far groups differ.
 USUAL_DILUTION: Final[Mapping[str, float]] = {"owner": 40.0, "account": 10.0, "source": 40.0, PACE: 60.0}
+# A record is a column, and columns are scaled: more would only weigh who has many deals against who has few.
+_MOST: Final = 100.0
 _EVERYBODY: Final = {**dict.fromkeys(RECORDS, "all closings"), PACE: "all stays"}
 # What is usual at first, and how many closings (seconds) it is worth: a quarter of deals is won; nothing moves.
 _AT_FIRST: Final = {**dict.fromkeys(RECORDS, (0.25, 10.0)), PACE: (0.0, 86_400.0)}
@@ -169,7 +171,7 @@ class DatedRecords:
         # Of moves there may be any number (Poisson), of a closing one win or none.
         chance = expected if kind == PACE else (of * usual * (1.0 - usual)).sum(axis=0)
         above = done.sum(axis=0) - expected
-        return dilution(above, counted, chance, USUAL_DILUTION[kind])
+        return dilution(above, counted, chance, USUAL_DILUTION[kind], _MOST)
 
 
 @dataclass(frozen=True)

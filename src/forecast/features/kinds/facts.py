@@ -32,6 +32,7 @@ _RECORDS: Final = {"owner_edge": "owner", "owner_pace": PACE}
 _NUMBERS: Final = ("amount", *_RECORDS)  # read in bands
 _BANDS: Final = 7
 _DRAWN: Final = 100.0  # moves to be expected that a factor is diluted with where nothing is known
+_MOST: Final = 400.0  # where levels do not differ
 _OWN: Final = 100  # deals that a level needs for factors of its own
 _MOST_LEVELS: Final = 40
 _PASSES: Final = 4
@@ -169,7 +170,7 @@ def learn_facts(history: History, values: Mapping[str, Floats], came: Floats, ex
             for group in range(GROUPS):
                 seen = _summed(place, came[group], size)
                 foretold = _summed(place, expected[group] * np.exp(others[:, group]), size)
-                drawn = dilution((seen - foretold)[:-1], foretold[:-1], foretold[:-1], _DRAWN)
+                drawn = dilution((seen - foretold)[:-1], foretold[:-1], foretold[:-1], _DRAWN, _MOST)
                 factors[at][:, group] = np.log((seen + drawn) / (foretold + drawn))
             factors[at][-1] = 0.0
     return Facts(tuple(names), tuple(levels), tuple(factors))
