@@ -312,7 +312,7 @@ def _fill(
             deal,
             start,
             end[:now],
-            _facts(history, kinds, out),
+            kinds.kinds.facts.at(history, _facts(history, kinds, out), len(deal)),
             stage=value[STAGE],
             since_us=since_us[STAGE],
             category=value[CATEGORY],

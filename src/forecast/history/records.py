@@ -38,9 +38,8 @@ _MOST: Final = 100.0
 _EVERYBODY: Final = {**dict.fromkeys(RECORDS, "all closings"), PACE: "all stays"}
 # What is usual at first, and how many closings (seconds) it is worth: a quarter of deals is won; nothing moves.
 _AT_FIRST: Final = {**dict.fromkeys(RECORDS, (0.25, 10.0)), PACE: (0.0, 86_400.0)}
-_LONGEST_SECONDS: Final = (
-    180 * 86_400
-)  # that a stay counts: a deal forgotten for years says no more of its owner
+# That a stay counts at most: a deal forgotten for years says no more of its owner.
+_LONGEST_SECONDS: Final = 180 * 86_400
 
 
 class TrackRecords(Protocol):

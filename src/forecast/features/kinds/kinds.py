@@ -25,7 +25,6 @@ chains as in Blumen, Kogan and McCarthy 1955.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
@@ -122,7 +121,7 @@ class Kinds:
         told[dated] += further[:, None] * self._ahead[0] - self._ahead[1]
         running = np.zeros((len(told) + 1, KINDS), dtype=np.int64)
         np.cumsum(_units(told), axis=0, out=running[1:])
-        return BoundKinds(self, history, running, courses.slots, motion, source)
+        return BoundKinds(self, running, courses.slots, motion, source)
 
     def places(self, history: History) -> tuple[Ints, Ints]:
         """(D,) the row of each deal's motion, and of its source, in the tables by motion and source."""
@@ -243,7 +242,6 @@ class BoundKinds:
     """
 
     kinds: Kinds
-    history: History
     running: Ints
     slots: Ints
     motion: Ints
@@ -254,7 +252,7 @@ class BoundKinds:
         deal: Ints,
         start: Ints,
         end: Ints,
-        facts: Mapping[str, Floats],
+        factors: Floats,
         *,
         stage: Floats,
         since_us: Ints,
@@ -266,14 +264,13 @@ class BoundKinds:
 
         deal : (n,) their indices
         start, end : (fields, n) positions of each field's entries of a deal that are known
-        facts : (n,) what each fact is now
+        factors : (GROUPS, n) log factors of what their facts are now
         stage, category : (n,) codes now, NaN for unknown; since_us : since when the stage is held
         """
         slot = self.slots[np.where(np.isnan(stage), -1.0, stage).astype(np.int64)]
         said = np.where(np.isnan(category), len(CATEGORIES), category).astype(np.int64)
         known = (self.running[end[:_FIELDS]] - self.running[start[:_FIELDS]]).sum(axis=0)
         motion = self.motion[deal]
-        factors = self.kinds.facts.at(self.history, facts, len(deal))
         stands = self.kinds.expected(factors, motion, slot, since_us, at_us, created_us)
         if slot.min(initial=0) < 0:  # a stage that was not there when kinds were learnt says nothing
             stands[slot < 0] = 0.0
@@ -349,11 +346,12 @@ def likeness_of(history: History, deal: Ints, at_us: Ints, kinds: Kinds, records
     """What speaks for each kind of deals that are known before given moments, (n,) each."""
     fields = np.arange(_FIELDS)[:, None]
     group = deal * len(history.fields) + fields
+    facts = fact_values(history, records, kinds.facts.names, deal, at_us)
     return kinds.bind(history, records).likeness(
         deal,
         history.index.starts[group],
         history.index.end(group, history.clock.rank(at_us)),
-        fact_values(history, records, kinds.facts.names, deal, at_us),
+        kinds.facts.at(history, facts, len(deal)),
         stage=history.last(deal, STAGE, at_us),
         since_us=np.maximum(history.last_at_us(deal, STAGE, at_us), 0),
         category=history.last(deal, CATEGORY, at_us),
