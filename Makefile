@@ -27,7 +27,7 @@ PORT    ?= 3000
 # bench: `all` for every peer on three sizes and seeds; empty for the quick ones on one company.
 PEERS   ?=
 # Test processes, one more than the cores of a small machine: servers and their clients wait a lot. Files are kept
-# together, so a fixture of a file is built once.
+# together, so a fixture of a file is built once; each process computes with one thread.
 WORKERS ?= 3
 
 BIN   := .venv/bin
@@ -180,7 +180,7 @@ check: $(READY) ## Lint, format, types, generated files
 	diff -r data/schemas build/schemas
 
 test: $(READY) ## Every test, the slow ones too
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-fast: $(READY) ## The tests of a few seconds each
 	$(BIN)/python -m pytest -m "not slow and not e2e and not real"

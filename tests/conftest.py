@@ -21,6 +21,12 @@ from forecast.tables import Tables, write_folder
 AS_OF = pd.Timestamp("2026-01-01", tz="UTC")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first: whoever begins a long one last lets all others wait."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def sample() -> Simulation:
     """A company of 1,200 deals with its known truth."""

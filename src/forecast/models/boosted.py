@@ -1,20 +1,24 @@
-"""The boosted rung: what combinations of features add to the linear hazards.
+"""The boosted rung: the mean of two opinions, linear hazards and trees that know nothing of them.
 
-    c_kb(x) = linear c_kb(x) + sum over trees of cause k and hat b
+    c_kb(x) = 1/2 linear c_kb(x) + 1/2 (what all deals have in common + sum over trees of cause k and hat b)
+
+Both learn from the same rows and err differently: the linear stage sees only sums, trees see only steps. What
+is luck in one of them counts half in the mean. So trees do not stand on the linear stage, where they would learn
+from its errors; they begin from the average deal. Of each feature one cut is drawn at random and the best of
+these is taken, which makes a single tree worse and many of them less a matter of luck.
 
 The likelihood separates by cause, so each cause is boosted for itself. In every round one small tree per hat
 takes a step against the gradient of the exact likelihood:
 
     d/dc_b  = sum_j E_j B_b(j) - B_b(bin of the event),    d2/dc_b^2 = sum_j E_j B_b(j)^2,
 
-E_j the expected events of a row in bin j under the margin (linear stage, season, clock) and the trees so far.
-The linear stage carries small companies; where rows are many, trees add what it cannot say: that silence means
-one thing in negotiation and another in prospecting.
+E_j the expected events of a row in bin j by season, clock and the trees so far.
 
 LightGBM grows the trees. Scoring does not need it: trees are kept as plain numbers (`trees.py`), so a bundle
 holds nothing that a library's parser could stumble over.
 
-Source: Friedman 2001 (boosting); piecewise-exponential likelihood as in `linear.py`; Ke et al. 2017 (LightGBM).
+Source: Friedman 2001 (boosting); Geurts, Ernst and Wehenkel 2006 (random cuts); Bates and Granger 1969 (means
+of forecasts); piecewise-exponential likelihood as in `linear.py`; Ke et al. 2017 (LightGBM).
 """
 
 from __future__ import annotations
@@ -34,7 +38,9 @@ from forecast.models.trees import Forest, Tree
 
 __all__ = ["BoostedHazard", "Boosting", "can_boost", "fit_boosted", "grow"]
 
+_SHARE: Final = 0.5  # of the trees in the mean
 _TREES: Final[dict[str, Any]] = {
+    "extra_trees": True,
     "num_leaves": 8,
     "learning_rate": 0.08,
     "lambda_l2": 10.0,
@@ -61,10 +67,11 @@ _MOST: Final = 10.0
 
 @dataclass(frozen=True)
 class BoostedHazard:
-    """Linear hazards with trees on top; implements `OutcomeModel`.
+    """The mean of linear hazards and trees; implements `OutcomeModel`.
 
-    forest : groups in the order (won, hat 0), (won, hat 1), ..., (lost, last hat)
-    baseline : (2, J) that of the linear stage, put right for the trees
+    linear : hazards that count by their share already, with what all deals have in common for the trees' part
+    forest : counts by its share, too; groups in the order (won, hat 0), (won, hat 1), ..., (lost, last hat)
+    baseline : (2, J) put right for the mean of both
     """
 
     linear: LinearHazard
@@ -141,19 +148,22 @@ def can_boost() -> bool:
 
 @dataclass(frozen=True)
 class Boosting:
-    """Boosters of both causes (None without trees): what the ladder looks into while it chooses how many."""
+    """Boosters of both causes (None without trees): what the ladder looks into while it chooses how many.
+
+    linear : what they add to: the linear stage's part of the mean, and what all deals have in common
+    """
 
     linear: LinearHazard
     boosters: tuple[Any, Any]
 
     def coefficients(self, features: FeatureMatrix, start: int, rounds: int) -> Floats:
-        """(n, 2, 4) what `rounds` rounds from round `start` on add."""
+        """(n, 2, 4) what `rounds` rounds from round `start` on add to the mean."""
         columns = self.linear.encoder.columns(features)
         found = np.zeros((len(columns), 2, len(self.linear.basis)))
         for k, booster in enumerate(self.boosters):
             if booster is not None:
                 raw = booster.predict(columns, start_iteration=start, num_iteration=rounds)
-                found[:, k] = np.asarray(raw, dtype=np.float64).reshape(found[:, k].shape)
+                found[:, k] = _SHARE * np.asarray(raw, dtype=np.float64).reshape(found[:, k].shape)
         return found
 
     def forest(self) -> Forest:
@@ -177,9 +187,9 @@ def grow(
     rounds: tuple[int, int],
     seed: int,
 ) -> Boosting:
-    """Boost both causes on the margin of a linear stage.
+    """Boost both causes from the average deal, and put the linear stage beside them.
 
-    rounds : of trees, for won and for lost
+    rounds : of trees, for won and for lost; a cause without any keeps its linear hazards whole
     features, survival : the same n landmarks as features and on the time axis, season and clock already in
         the exposure
     """
@@ -195,17 +205,39 @@ def grow(
         categorical_feature=categories,
         params=settings,
     ).construct()
-    margin = linear.coefficients(features)
+    average = _average(linear, survival)
+    common = average.reference @ average.basis + average.baseline
     boosters: list[Any] = []
     for k in range(2):
         if not rounds[k]:
             boosters.append(None)
             continue
-        log_hazard = margin[:, k].astype(np.float32) @ basis + linear.baseline[k].astype(np.float32)
-        objective = _Objective.of(log_hazard, survival, k, basis)
+        objective = _Objective.of(common[k].astype(np.float32), survival, k, basis)
         ask = {**settings, "objective": objective, "num_class": len(basis)}
         boosters.append(lightgbm.train(ask, data, num_boost_round=rounds[k]))
-    return Boosting(linear, (boosters[0], boosters[1]))
+    return Boosting(_mean(linear, average, rounds), (boosters[0], boosters[1]))
+
+
+def _average(linear: LinearHazard, survival: Survival) -> LinearHazard:
+    """Hazards that are the same for every deal, right in each bin."""
+    intercept = np.empty_like(linear.intercept)
+    for k in range(2):
+        came = max(float(survival.weight[survival.cause == k + 1].sum()), 0.5)
+        intercept[k] = np.log(came / float(survival.weight @ survival.exposure[k].sum(axis=1)))
+    of_all = np.broadcast_to((intercept @ linear.basis)[None], (1, *linear.baseline.shape))
+    baseline = baseline_of(survival, of_all)
+    return replace(linear, intercept=intercept, weights=np.zeros_like(linear.weights), baseline=baseline)
+
+
+def _mean(linear: LinearHazard, average: LinearHazard, rounds: tuple[int, int]) -> LinearHazard:
+    """Linear hazards and those of the average deal, by their shares, for each cause that has trees."""
+    share = np.where(np.array(rounds) > 0, _SHARE, 0.0)[:, None]
+    return replace(
+        linear,
+        intercept=(1.0 - share) * linear.intercept + share * average.intercept,
+        weights=(1.0 - share) * linear.weights,
+        baseline=(1.0 - share) * linear.baseline + share * average.baseline,
+    )
 
 
 def fit_boosted(
@@ -216,18 +248,19 @@ def fit_boosted(
     rounds: tuple[int, int],
     seed: int,
 ) -> BoostedHazard:
-    """A linear stage with so many rounds of trees on top; see `grow`."""
+    """The mean of a linear stage and so many rounds of trees; see `grow`."""
     grown = grow(linear, features, survival, rounds=rounds, seed=seed)
-    draft = BoostedHazard(linear, grown.forest(), linear.baseline)
-    log_hazard = draft.coefficients(features) @ linear.basis + linear.baseline
-    return replace(draft, baseline=linear.baseline + baseline_of(survival, log_hazard))
+    draft = BoostedHazard(grown.linear, grown.forest(), grown.linear.baseline)
+    # The mean of two log hazards expects less than either: every bin is put right once more.
+    log_hazard = draft.coefficients(features) @ draft.basis + draft.baseline
+    return replace(draft, baseline=draft.baseline + baseline_of(survival, log_hazard))
 
 
 @dataclass(frozen=True)
 class _Objective:
     """Gradient and diagonal curvature of one cause's likelihood, as LightGBM asks for them.
 
-    expected : (n, J) events each row was to have in each bin under the margin alone
+    expected : (n, J) events each row was to have in each bin by the hazards of the average deal
     event : (n, 4) hat weights of the event of each row, zero for a row without
     """
 
@@ -239,8 +272,8 @@ class _Objective:
     @classmethod
     def of(cls, log_hazard: Any, survival: Survival, k: int, basis: Any) -> _Objective:
         weight = survival.weight.astype(np.float32)
-        expected = np.exp(np.minimum(log_hazard, np.float32(_MOST)))
-        expected *= survival.exposure[k].astype(np.float32)
+        expected = survival.exposure[k].astype(np.float32)
+        expected *= np.exp(np.minimum(log_hazard, np.float32(_MOST)))
         expected *= weight[:, None]
         ended = (survival.cause == k + 1) * weight
         return cls(expected, ended[:, None] * basis[:, survival.bin].T, basis.T.copy(), (basis**2).T.copy())
@@ -255,7 +288,7 @@ class _Objective:
 
 
 def _tree(root: dict[str, Any]) -> Tree:
-    """LightGBM's nested nodes as columns."""
+    """LightGBM's nested nodes as columns, leaves by their share of the mean."""
     feature: list[int] = []
     threshold: list[float] = []
     members: list[tuple[int, ...] | None] = []
@@ -267,7 +300,7 @@ def _tree(root: dict[str, Any]) -> Tree:
 
     def walk(node: dict[str, Any]) -> int:
         if "split_feature" not in node:
-            value.append(float(node["leaf_value"]))
+            value.append(_SHARE * float(node["leaf_value"]))
             rows.append(float(node.get("leaf_count", 1)))
             return -len(value)
         here = len(feature)

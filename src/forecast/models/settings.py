@@ -37,8 +37,8 @@ class FitSettings:
     max_landmarks: int = 300_000
     ridge_grid: tuple[float, ...] = (3.0, 12.0, 50.0, 200.0, 800.0)
     min_closed_deals: int = 60
-    min_boosted_deals: int = 300
-    rounds_grid: tuple[int, ...] = (10, 25, 50, 100)
+    min_boosted_deals: int = 100
+    rounds_grid: tuple[int, ...] = (50, 75, 100)
     windows: int = 3
     window_days: float = 90.0
     use_season: bool = True
