@@ -51,7 +51,7 @@ __all__ = [
     "write_bundle",
 ]
 
-FORMAT: Final = 6
+FORMAT: Final = 7
 MANIFEST: Final = "manifest.json"
 _PARTS: Final = (
     "model",

@@ -1,11 +1,12 @@
 """The boosted rung: the mean of two opinions, linear hazards and trees that know nothing of them.
 
-    c_kb(x) = 1/2 linear c_kb(x) + 1/2 (what all deals have in common + sum over trees of cause k and hat b)
+    c_kb(x) = (1 - s) linear c_kb(x) + s (what all deals have in common + sum over trees of cause k and hat b)
 
-Both learn from the same rows and err differently: the linear stage sees only sums, trees see only steps. What
-is luck in one of them counts half in the mean. So trees do not stand on the linear stage, where they would learn
+Both learn from the same rows and err differently: the linear stage sees only sums, trees only steps. What is
+luck in one of them counts half in the mean. So trees do not stand on the linear stage, where they would learn
 from its errors; they begin from the average deal. Of each feature one cut is drawn at random and the best of
-these is taken, which makes a single tree worse and many of them less a matter of luck.
+these is taken, which makes a single tree worse and many of them less a matter of luck. The share s is a half, or
+one where later windows clearly want that: what only combinations of features tell, a mean would halve.
 
 The likelihood separates by cause, so each cause is boosted for itself. In every round one small tree per hat
 takes a step against the gradient of the exact likelihood:
@@ -36,9 +37,10 @@ from forecast.models.hazard import Survival, baseline_of
 from forecast.models.linear import LinearHazard
 from forecast.models.trees import Forest, Tree
 
-__all__ = ["BoostedHazard", "Boosting", "can_boost", "fit_boosted", "grow"]
+__all__ = ["SHARES", "BoostedHazard", "Boosting", "can_boost", "fit_boosted", "grow"]
 
-_SHARE: Final = 0.5  # of the trees in the mean
+SHARES: Final = (0.5, 1.0)  # of the trees in the mean, to choose from
+
 _TREES: Final[dict[str, Any]] = {
     "extra_trees": True,
     "num_leaves": 8,
@@ -150,31 +152,45 @@ def can_boost() -> bool:
 class Boosting:
     """Boosters of both causes (None without trees): what the ladder looks into while it chooses how many.
 
-    linear : what they add to: the linear stage's part of the mean, and what all deals have in common
+    linear, average : the linear stage, and the hazards of the average deal from which trees begin
     """
 
     linear: LinearHazard
+    average: LinearHazard
     boosters: tuple[Any, Any]
 
-    def coefficients(self, features: FeatureMatrix, start: int, rounds: int) -> Floats:
-        """(n, 2, 4) what `rounds` rounds from round `start` on add to the mean."""
+    def trees(self, features: FeatureMatrix, start: int, rounds: int) -> Floats:
+        """(n, 2, 4) what `rounds` rounds from round `start` on say."""
         columns = self.linear.encoder.columns(features)
         found = np.zeros((len(columns), 2, len(self.linear.basis)))
         for k, booster in enumerate(self.boosters):
             if booster is not None:
                 raw = booster.predict(columns, start_iteration=start, num_iteration=rounds)
-                found[:, k] = _SHARE * np.asarray(raw, dtype=np.float64).reshape(found[:, k].shape)
+                found[:, k] = np.asarray(raw, dtype=np.float64).reshape(found[:, k].shape)
         return found
 
-    def forest(self) -> Forest:
-        """The trees as plain numbers."""
+    def mean(self, share: float) -> LinearHazard:
+        """What trees of a share add to: linear hazards and those of the average deal, by their shares.
+
+        A cause without trees keeps its linear hazards whole.
+        """
+        trees = np.array([0.0 if booster is None else share for booster in self.boosters])[:, None]
+        return replace(
+            self.linear,
+            intercept=(1.0 - trees) * self.linear.intercept + trees * self.average.intercept,
+            weights=(1.0 - trees) * self.linear.weights,
+            baseline=(1.0 - trees) * self.linear.baseline + trees * self.average.baseline,
+        )
+
+    def forest(self, share: float) -> Forest:
+        """The trees as plain numbers that count by their share."""
         hats = len(self.linear.basis)
         groups: list[tuple[Tree, ...]] = []
         for booster in self.boosters:
             if booster is None:
                 groups += [()] * hats
                 continue
-            trees = [_tree(info["tree_structure"]) for info in booster.dump_model()["tree_info"]]
+            trees = [_tree(info["tree_structure"], share) for info in booster.dump_model()["tree_info"]]
             groups += [tuple(trees[b::hats]) for b in range(hats)]
         return Forest(self.linear.groups, tuple(groups))
 
@@ -187,9 +203,9 @@ def grow(
     rounds: tuple[int, int],
     seed: int,
 ) -> Boosting:
-    """Boost both causes from the average deal, and put the linear stage beside them.
+    """Boost both causes from the average deal.
 
-    rounds : of trees, for won and for lost; a cause without any keeps its linear hazards whole
+    rounds : of trees, for won and for lost; a cause with 0 has none
     features, survival : the same n landmarks as features and on the time axis, season and clock already in
         the exposure
     """
@@ -215,7 +231,7 @@ def grow(
         objective = _Objective.of(common[k].astype(np.float32), survival, k, basis)
         ask = {**settings, "objective": objective, "num_class": len(basis)}
         boosters.append(lightgbm.train(ask, data, num_boost_round=rounds[k]))
-    return Boosting(_mean(linear, average, rounds), (boosters[0], boosters[1]))
+    return Boosting(linear, average, (boosters[0], boosters[1]))
 
 
 def _average(linear: LinearHazard, survival: Survival) -> LinearHazard:
@@ -229,28 +245,19 @@ def _average(linear: LinearHazard, survival: Survival) -> LinearHazard:
     return replace(linear, intercept=intercept, weights=np.zeros_like(linear.weights), baseline=baseline)
 
 
-def _mean(linear: LinearHazard, average: LinearHazard, rounds: tuple[int, int]) -> LinearHazard:
-    """Linear hazards and those of the average deal, by their shares, for each cause that has trees."""
-    share = np.where(np.array(rounds) > 0, _SHARE, 0.0)[:, None]
-    return replace(
-        linear,
-        intercept=(1.0 - share) * linear.intercept + share * average.intercept,
-        weights=(1.0 - share) * linear.weights,
-        baseline=(1.0 - share) * linear.baseline + share * average.baseline,
-    )
-
-
 def fit_boosted(
     linear: LinearHazard,
     features: FeatureMatrix,
     survival: Survival,
     *,
     rounds: tuple[int, int],
+    share: float,
     seed: int,
 ) -> BoostedHazard:
-    """The mean of a linear stage and so many rounds of trees; see `grow`."""
+    """The mean of a linear stage and so many rounds of trees, of the share they have in it; see `grow`."""
     grown = grow(linear, features, survival, rounds=rounds, seed=seed)
-    draft = BoostedHazard(grown.linear, grown.forest(), grown.linear.baseline)
+    mean = grown.mean(share)
+    draft = BoostedHazard(mean, grown.forest(share), mean.baseline)
     # The mean of two log hazards expects less than either: every bin is put right once more.
     log_hazard = draft.coefficients(features) @ draft.basis + draft.baseline
     return replace(draft, baseline=draft.baseline + baseline_of(survival, log_hazard))
@@ -287,7 +294,7 @@ class _Objective:
         return factor @ self.basis - self.event, np.maximum(factor @ self.squared, np.float32(1e-6))
 
 
-def _tree(root: dict[str, Any]) -> Tree:
+def _tree(root: dict[str, Any], share: float = 1.0) -> Tree:
     """LightGBM's nested nodes as columns, leaves by their share of the mean."""
     feature: list[int] = []
     threshold: list[float] = []
@@ -300,7 +307,7 @@ def _tree(root: dict[str, Any]) -> Tree:
 
     def walk(node: dict[str, Any]) -> int:
         if "split_feature" not in node:
-            value.append(_SHARE * float(node["leaf_value"]))
+            value.append(share * float(node["leaf_value"]))
             rows.append(float(node.get("leaf_count", 1)))
             return -len(value)
         here = len(feature)

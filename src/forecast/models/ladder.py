@@ -24,7 +24,7 @@ from forecast.features import KIND_FEATURES, FeatureMatrix
 from forecast.history import LOST, WON, Landmarks
 from forecast.history.stages import StageMap
 from forecast.models.bins import Bins
-from forecast.models.boosted import can_boost, fit_boosted, grow
+from forecast.models.boosted import SHARES, can_boost, fit_boosted, grow
 from forecast.models.cells import StageCells, fit_cells
 from forecast.models.clock import CLOCKS, DealClock
 from forecast.models.fitted import Rung
@@ -40,6 +40,8 @@ from forecast.models.windows import Base, Window, lay_windows, paced_survival
 __all__ = ["Outcome", "OwnRung", "Tell", "fit_outcome"]
 
 Tell = Callable[[str, float], None]
+# Rounds of trees for won and for lost, and their share in the mean with the linear stage.
+Trees = tuple[tuple[int, int], float]
 
 _SURE_ERRORS: Final = 2.0  # standard errors by which cells must beat linear
 _FINAL_LINEAR_ROWS: Final = 200_000
@@ -148,7 +150,9 @@ def fit_outcome(
     say("growing trees", 0.7)
     del base  # its encoded rows would lie beside all that trees need
     paced = paced_survival(rows, seasons, clock, linear.bins)
-    boosted = fit_boosted(linear, features, paced, rounds=recipe.rounds, seed=settings.seed)
+    boosted = fit_boosted(
+        linear, features, paced, rounds=recipe.rounds, share=recipe.share, seed=settings.seed
+    )
     return Outcome(boosted, seasons, clock, ladder, recipe)
 
 
@@ -181,7 +185,7 @@ def _cells(rows: Rows, seasons: tuple[Season, Season], stages: StageMap) -> Stag
 
 
 def _cells_only(settings: FitSettings) -> Recipe:
-    return Recipe(StageCells.name, max(settings.ridge_grid), "", (0, 0))
+    return Recipe(StageCells.name, max(settings.ridge_grid), "", (0, 0), 0.0)
 
 
 def _choose(
@@ -221,14 +225,14 @@ def _choose(
         Rung("linear", _mean(clock_scores), rises, reason, _by_window(clock_scores)),
     ]
     best = clock_scores if rises else cells
-    rounds, boosted, why = _choose_rounds(windows, ridge, clock, clock_scores, settings, say)
+    (rounds, share), boosted, why = _choose_trees(windows, ridge, clock, clock_scores, settings, say)
     if why:
         rungs.append(Rung("boosted", None, False, why))
     else:
         # The mean of two opinions is less a matter of luck than either, so it need not earn a margin.
         rises, gain = _clear_gain(windows, best, boosted, errors=0.0)
         below = next(rung.name for rung in rungs if rung.chosen)
-        reason = f"{rounds[0]} rounds of trees for won and {rounds[1]} for lost gain {gain} over {below}"
+        reason = f"{rounds[0]} rounds of trees with a share of {share:g} gain {gain} over {below}"
         if rises and max(rounds) > 0:
             best = boosted
             rungs = [replace(rung, chosen=False) for rung in rungs]
@@ -243,7 +247,7 @@ def _choose(
         rungs.append(Rung(rung.name, _mean(scores), rises, reason, _by_window(scores)))
     chosen = next(rung.name for rung in rungs if rung.chosen)
     kinds = chosen != StageCells.name and KIND_FEATURES[0] in windows[0].base.encoder.groups
-    return Recipe(chosen, ridge, clock, rounds, kinds), tuple(rungs)
+    return Recipe(chosen, ridge, clock, rounds, share, kinds), tuple(rungs)
 
 
 def _choose_kinds(
@@ -314,42 +318,57 @@ def _linear_scores(windows: list[Window], clocks: list[DealClock], ridge: float)
     return found
 
 
-def _choose_rounds(
+def _choose_trees(
     windows: list[Window],
     ridge: float,
     clock: str,
     linear: list[Floats],
     settings: FitSettings,
     say: Tell,
-) -> tuple[tuple[int, int], list[Floats], str]:
-    """Rounds of trees for won and lost that deals of all windows like best, their scores, and why none were grown."""
+) -> tuple[Trees, list[Floats], str]:
+    """The trees that deals of all windows like best, their scores, and why none were grown."""
     if min(window.closed_deals for window in windows) < settings.min_boosted_deals:
-        return (0, 0), linear, f"trees need {settings.min_boosted_deals} closed deals before every window"
+        return (
+            ((0, 0), 0.0),
+            linear,
+            f"trees need {settings.min_boosted_deals} closed deals before every window",
+        )
     if not can_boost():
-        return (0, 0), linear, "LightGBM is not installed (extra train)"
-    grid = [0, *sorted(settings.rounds_grid)]
-    staged: list[list[Floats]] = []
+        return ((0, 0), 0.0), linear, "LightGBM is not installed (extra train)"
+    grid = sorted(settings.rounds_grid)
+    ways: list[Trees] = [((0, 0), 0.0), *(((rounds, rounds), share) for rounds in grid for share in SHARES)]
+    by_window: list[list[Floats]] = []
     for number, window in enumerate(windows, start=1):
-        base = window.base
+        base, (early, late) = window.base, (window.early, window.late)
         own = base.clock(clock, ridge)
         model = base.linear(ridge, own)
-        paced = paced_survival(window.early, base.seasons, own, model.bins)
-        rounds = grid[-1], grid[-1]
-        grown = grow(model, window.early.features, paced, rounds=rounds, seed=settings.seed)
-        stages = [_on_bins(model, window.late.features) + window.pace(own)]
-        late = _on_bins(grown.linear, window.late.features) + window.pace(own)
-        early = _on_bins(grown.linear, window.early.features)
-        for start, until in pairwise(grid):
-            late = late + grown.coefficients(window.late.features, start, until - start) @ model.basis
-            early = early + grown.coefficients(window.early.features, start, until - start) @ model.basis
-            stages.append(late + baseline_of(paced, early))
-        staged.append([window.score(log_hazard) for log_hazard in stages])
+        paced, pace = paced_survival(early, base.seasons, own, model.bins), window.pace(own)
+        grown = grow(model, early.features, paced, rounds=(grid[-1], grid[-1]), seed=settings.seed)
+        means = [grown.mean(share) for share in SHARES]
+        known = [(_on_bins(mean, early.features), _on_bins(mean, late.features) + pace) for mean in means]
+        said_early, said_late = (
+            np.zeros((len(some.landmarks), 2, len(model.basis))) for some in (early, late)
+        )
+        scores = [linear[number - 1]]
+        for start, until in pairwise([0, *grid]):
+            said_early = said_early + grown.trees(early.features, start, until - start)
+            said_late = said_late + grown.trees(late.features, start, until - start)
+            for share, (at_first, later) in zip(SHARES, known, strict=True):
+                put_right = baseline_of(paced, at_first + share * said_early @ model.basis)
+                scores.append(window.score(later + share * said_late @ model.basis + put_right))
+        by_window.append(scores)
         say("comparing models on later windows", 0.4 + 0.2 * number / len(windows))
+    # One way for both causes: where each chose by itself, noise decided now and then.
+    by_way = [list(scores) for scores in zip(*by_window, strict=True)]
 
-    # One number for both causes: each by itself, noise decided now and then.
-    by_step = list(zip(*staged, strict=True))
-    best = max(range(len(grid)), key=lambda step: (_mean_per_deal(windows, list(by_step[step])), -step))
-    return (grid[best], grid[best]), list(by_step[best]), ""
+    def best_of(shares: tuple[float, ...]) -> int:
+        some = [way for way, (_, share) in enumerate(ways) if share in shares]
+        return max(some, key=lambda way: (_mean_per_deal(windows, by_way[way]), -way))
+
+    half, alone = best_of((0.0, SHARES[0])), best_of(SHARES[1:])
+    # A mean is the safer choice: trees alone have to be clearly better.
+    best = alone if _clear_gain(windows, by_way[half], by_way[alone])[0] else half
+    return ways[best], by_way[best], ""
 
 
 def _on_bins(model: OutcomeModel, features: FeatureMatrix) -> Floats:

@@ -20,6 +20,7 @@ class Recipe:
     ridge : strength of shrinkage
     clock : what the deals' own clock counts; empty for none
     rounds : rounds of trees for won and for lost
+    share : of these trees in their mean with the linear stage
     kinds : whether likeness to hidden kinds of deals is read, where enough closed to learn them
     """
 
@@ -27,6 +28,7 @@ class Recipe:
     ridge: float
     clock: str
     rounds: tuple[int, int]
+    share: float = 0.5
     kinds: bool = False
 
     def to_json(self) -> dict[str, Any]:
@@ -36,6 +38,7 @@ class Recipe:
             "ridge": self.ridge,
             "clock": self.clock,
             "rounds": list(self.rounds),
+            "share": self.share,
             "kinds": self.kinds,
         }
 
@@ -48,5 +51,6 @@ class Recipe:
             float(data["ridge"]),
             str(data["clock"]),
             (int(won), int(lost)),
+            float(data["share"]),
             bool(data["kinds"]),
         )
