@@ -5,7 +5,7 @@
 Both learn from the same rows and err differently: the linear stage sees only sums, trees only steps. What is
 luck in one of them counts half in the mean. So trees do not stand on the linear stage, where they would learn
 from its errors; they begin from the average deal. Of each feature one cut is drawn at random and the best of
-these is taken, which makes a single tree worse and many of them less a matter of luck. The share s is a half, or
+these is taken, which makes a single tree worse and many less a matter of luck. The share s is a half, or
 one where later windows clearly want that: what only combinations of features tell, a mean would halve.
 
 The likelihood separates by cause, so each cause is boosted for itself. In every round one small tree per hat
