@@ -102,6 +102,7 @@ def test_trees_see_what_a_sum_cannot(sample_history: History, rows: Rows) -> Non
         use=("budget", "need", "stage"),
     )
     assert found.model.name == "boosted"
+    assert found.recipe.share == 1.0  # a mean with the sum would halve it
     one = found.model.coefficients(values) @ found.model.basis + found.model.baseline
     rate = np.exp(one[:, 1, 5])
     assert rate[a != b].mean() / rate[a == b].mean() == pytest.approx(12.5, rel=0.3)
