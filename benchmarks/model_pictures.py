@@ -5,6 +5,7 @@ All are fitted to sample companies; none is a sketch.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import altair as alt
@@ -75,10 +76,11 @@ def _learnt(history: History, most: int, kinds: Kinds | None) -> tuple[Landmarks
     return marks, build(history, marks.deal, marks.at_us, DatedRecords.of(history), kinds)
 
 
+@cache
 def _linear_stage() -> LinearHazard:
-    outcome = fitted().outcome
-    if isinstance(outcome, BoostedHazard):
-        return outcome.linear
+    """The linear stage alone, by the same choices."""
+    recipe = replace(fitted().recipe, rung=LinearHazard.name)
+    outcome = fit_models(company()[1], END, FitSettings(), recipe=recipe).outcome
     if isinstance(outcome, LinearHazard):
         return outcome
     raise TypeError(f"the sample company's ladder stopped at {outcome.name}")
@@ -239,11 +241,11 @@ def clock_picture() -> alt.LayerChart:
 
 
 def trees_picture() -> alt.HConcatChart:
-    """How silence moves the hazards in two stages: the linear stage alone, and with trees."""
+    """How silence moves the hazards in two stages: by the linear stage alone, and by its mean with trees."""
     models = fitted()
     if not isinstance(models.outcome, BoostedHazard):
         raise TypeError("the sample company's ladder has no trees to draw")
-    outcome, linear = models.outcome, models.outcome.linear
+    outcome, linear = models.outcome, _linear_stage()
     _, features = _learnt(company()[1], 20_000, fitted().kinds)
     stage = np.array([*features.texts("stage"), ""])[np.nan_to_num(features["stage"], nan=-1).astype(int)]
     silences = np.round(np.geomspace(1, 90, 25), 1)
@@ -253,7 +255,7 @@ def trees_picture() -> alt.HConcatChart:
         rows = features.take(np.flatnonzero(stage == f"sales/{name}")[:1500])
         for silence in silences:
             asked = rows.replaced({"silence_days": float(silence)})
-            for what, one in (("linear stage", linear), ("with trees", outcome)):
+            for what, one in (("linear stage", linear), ("mean with trees", outcome)):
                 rate = np.exp(one.coefficients(asked) @ one.basis + one.baseline)[:, :, month]
                 found += [
                     (name, silence, what, cause, 100 * rate[:, k].mean())
@@ -269,7 +271,7 @@ def trees_picture() -> alt.HConcatChart:
                 y=alt.Y("rate:Q", title="% per day, next 30 days"),
                 color=alt.Color("cause:N", scale=CAUSE_COLOURS, title=None, legend=BELOW),
                 strokeDash=alt.StrokeDash(
-                    "model:N", sort=["with trees", "linear stage"], title=None, legend=BELOW
+                    "model:N", sort=["mean with trees", "linear stage"], title=None, legend=BELOW
                 ),
             )
             .properties(width=270, height=200)
