@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import random
+import re
 import time
 from collections.abc import Coroutine, Iterable, Iterator
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ __all__ = [
 
 T = TypeVar("T")
 _TIMER_SECONDS: Final = 0.002
+_RETRY_AFTER: Final = re.compile(rb"\r\nretry-after: *(\d+)\r\n", re.IGNORECASE)
 AS_OF: Final = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
 
@@ -112,7 +114,7 @@ class Answered:
     """What became of a request. `status` is 0 if no answer came, not even to its retry.
 
     seconds : since it was due (open loop) or sent (closed loop); retried : sent a second time, because the
-        connection broke
+        connection broke or, if the client comes back, because it was told when to
     """
 
     kind: str
@@ -182,17 +184,22 @@ class _Connection(asyncio.Protocol):
 
 
 class Client:
-    """Kept connections to one server on the loopback address."""
+    """Kept connections to one server on the loopback address.
 
-    def __init__(self, port: int) -> None:
+    comes_back : ask again after the seconds in Retry-After, as clients of a CRM do; else such an answer is
+        the answer
+    """
+
+    def __init__(self, port: int, *, comes_back: bool = False) -> None:
         self._port = port
+        self._comes_back = comes_back
         self._free: list[_Connection] = []
 
     async def ask(self, request: bytes, *, retries: int = 1) -> tuple[int, bytes, bytes, bool]:
         """Status, headers and body of the answer, and whether the request was sent again.
 
-        A request is sent again at most `retries` times, and only if its connection broke: that cannot be told
-        from a worker that died. Status 0 if it broke each time.
+        A request is sent again at most `retries` times, and only if its connection broke, which cannot be told
+        from a worker that died, or if it was told when to come back. Status 0 if it broke each time.
         """
         for attempt in range(retries + 1):
             try:
@@ -204,6 +211,10 @@ class Client:
                 continue
             if connection.is_open:
                 self._free.append(connection)
+            told = _RETRY_AFTER.search(head) if self._comes_back and attempt < retries else None
+            if status in (429, 503) and told:
+                await asyncio.sleep(int(told[1]))
+                continue
             return status, head, body, attempt > 0
         return 0, b"", b"", True
 

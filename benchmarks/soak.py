@@ -4,10 +4,11 @@
     python -m benchmarks.soak --overload [--rate 500] [--seconds 60]
 
 50 requests a second come at random moments (Poisson), whatever the service does; a time counts from the
-moment a request was due. One in a hundred is wrong, and every ten seconds there is a book of 1,000 deals and
-a stream. After the first two minutes, within one: another bundle is put in place, a worker is killed with -9,
-a damaged bundle is offered, and the first bundle is put back; all the time the MLflow server named in the
-environment does not exist. Every five seconds memory, files and threads of each process are looked at.
+moment a request was due, and whoever is told to come back later does so once. One in a hundred is wrong, and
+every ten seconds there is a book of 1,000 deals and a stream. After the first two minutes, within one: another
+bundle is put in place, a worker is killed with -9, a damaged bundle is offered, and the first bundle is put
+back; all the time the MLflow server named in the environment does not exist. Every five seconds memory, files
+and threads of each process are looked at.
 
 The overload is ten times as many requests: those that are let in must not wait long, the others must be told
 to come back later, and right after it everything must be as before.
@@ -180,7 +181,7 @@ def soak(bundles: Prepared, scratch: Path, minutes: float, seed: int) -> Soaked:
 
 
 async def _soaked(served: Served, bundles: Prepared, due: list[Due], seconds: float, edge_s: float) -> Soaked:
-    client = Client(served.port)
+    client = Client(served.port, comes_back=True)
     found = Soaked(seconds, edge_s, [])
     start = time.perf_counter()
     around = [

@@ -37,7 +37,7 @@ def test_all_of_it_happened(run: Soaked) -> None:
 
 
 def test_every_well_formed_request_is_answered(run: Soaked) -> None:
-    """Those under way in the worker that was killed at their second try."""
+    """At their second try those under way in the worker that was killed, and those told to come back."""
     assert [(one.kind, one.at_s, one.status) for one in run.unanswered()] == []
     assert sum(one.retried for one in run.answers) < 100
 
