@@ -19,7 +19,8 @@ BASE_LIBRARIES: Final = (
     "pandas",
     "pyarrow",
     "pandera.pandas",
-    "scipy.stats",
+    "scipy.optimize",
+    "scipy.sparse",
     "click",
     "rich.console",
 )

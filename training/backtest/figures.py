@@ -24,7 +24,6 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from forecast.arrays import Bools, Floats, Texts
 from forecast.evaluation import metrics
@@ -289,7 +288,7 @@ def _deals(deals: pd.DataFrame, horizon: str, draws: int, rng: np.random.Generat
     said = np.column_stack([chance[name] for name in names])
     squared = (said - actual[:, None]) ** 2
     losses = np.column_stack([_log_losses(actual, chance[name]) for name in names])
-    places = [rankdata(chance[name], method="dense").astype(np.intp) - 1 for name in names]
+    places = [np.unique(chance[name], return_inverse=True)[1] for name in names]
 
     def measured(weight: Floats) -> Floats:
         """(3, F) Brier score, log loss and AUC of all forecasters on the same weighted rows."""

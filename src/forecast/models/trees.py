@@ -52,34 +52,40 @@ class Tree:
     value: Floats
     rows: Floats
 
-    def leaves_below(self, node: int) -> list[int]:
-        """Leaves under a node, or the leaf itself for -1 - leaf."""
-        if node < 0:
-            return [-1 - node]
-        return [*self.leaves_below(int(self.left[node])), *self.leaves_below(int(self.right[node]))]
+    @cached_property
+    def bits_below(self) -> list[int]:
+        """(M + L,) the leaves below each node, a bit each; a leaf is at its link, -1 - leaf."""
+        bits = [0] * len(self.feature) + [1 << leaf for leaf in reversed(range(len(self.value)))]
+        for node, left, right in self._upwards():
+            bits[node] = bits[left] | bits[right]
+        return bits
 
-    def mean_below(self, node: int) -> float:
-        """Mean output of the training rows that pass a node."""
-        leaves = self.leaves_below(node)
-        return float(np.average(self.value[leaves], weights=self.rows[leaves]))
+    @cached_property
+    def mean_below(self) -> list[float]:
+        """(M + L,) mean output of the training rows that pass each node; a leaf is at its link, -1 - leaf."""
+        nodes = [0.0] * len(self.feature)
+        rows = [*nodes, *self.rows[::-1].tolist()]
+        total = [*nodes, *(self.rows * self.value)[::-1].tolist()]
+        for node, left, right in self._upwards():
+            rows[node] = rows[left] + rows[right]
+            total[node] = total[left] + total[right]
+        inner = [total[node] / rows[node] for node in range(len(nodes))]
+        return [*inner, *self.value[::-1].tolist()]
+
+    def _upwards(self) -> list[tuple[int, int, int]]:
+        """Each inner node and its children, after those below it."""
+        links = zip(range(len(self.feature)), self.left.tolist(), self.right.tolist(), strict=True)
+        return list(links)[::-1]
 
     def contributions(self, features: int) -> Floats:
         """(L, F) how the features on the way to each leaf move the mean from the root's to the leaf's value."""
-        found = np.zeros((len(self.value), features))
-
-        def walk(node: int, moved: Floats) -> None:
-            if node < 0:
-                found[-1 - node] = moved
-                return
-            here = self.mean_below(node)
-            for child in (int(self.left[node]), int(self.right[node])):
-                then = moved.copy()
-                then[self.feature[node]] += self.mean_below(child) - here
-                walk(child, then)
-
-        if len(self.feature):
-            walk(0, np.zeros(features))
-        return found
+        nodes, mean = len(self.feature), self.mean_below
+        moved = np.zeros((nodes + len(self.value), features))
+        for node, left, right in reversed(self._upwards()):
+            for child in (left, right):
+                moved[child] = moved[node]
+                moved[child, self.feature[node]] += mean[child] - mean[node]
+        return moved[nodes:][::-1]
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers."""
@@ -251,9 +257,7 @@ class Forest:
         remain = np.full((len(values) + 2, len(trees)), np.iinfo(_BITS).max, dtype=_BITS)
         for t, node in nodes:
             tree = trees[t]
-            on_left, on_right = (
-                _bits(tree.leaves_below(int(side[node]))) for side in (tree.left, tree.right)
-            )
+            on_left, on_right = (_BITS(tree.bits_below[int(side[node])]) for side in (tree.left, tree.right))
             goes_left = np.zeros(len(remain), dtype=np.bool_)
             members = tree.members[node]
             if members is None:
@@ -313,7 +317,7 @@ class Forest:
 
     @cached_property
     def _all_leaves(self) -> NDArray[Any]:
-        return np.array([_bits(range(len(tree.value))) for tree in self._trees], dtype=_BITS)
+        return np.array([tree.bits_below[0] for tree in self._trees], dtype=_BITS)
 
     @cached_property
     def _tables(self) -> list[tuple[Floats, Floats]]:
@@ -331,9 +335,7 @@ class Forest:
     @cached_property
     def means(self) -> Floats:
         """(groups,) output of the average training row."""
-        return np.array(
-            [sum(tree.mean_below(0 if len(tree.feature) else -1) for tree in group) for group in self.groups]
-        )
+        return np.array([sum(tree.mean_below[0] for tree in group) for group in self.groups])
 
     def predict(self, columns: Floats) -> Floats:
         """(n, groups) sums of the trees' outputs; a row's result does not depend on the rows beside it."""
@@ -450,8 +452,3 @@ def _rows_summed(table: Floats, at: Ints) -> Floats:
     taken = csr_array((np.ones(at.size), at.ravel(), np.arange(len(at) + 1) * at.shape[1]), shape=shape)
     product: Floats = taken @ table
     return product
-
-
-def _bits(leaves: Any) -> Any:
-    """Leaves as a row of bits."""
-    return _BITS(sum(1 << leaf for leaf in leaves))

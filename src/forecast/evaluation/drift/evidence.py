@@ -30,8 +30,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import logsumexp, stdtrit
-from scipy.stats import norm, t
+from scipy.special import logsumexp, ndtri, stdtrit
 
 from forecast.arrays import Floats, Ints
 
@@ -177,12 +176,12 @@ def _shocks(sd: float, df: float) -> tuple[Floats, Floats]:
     df = max(df, _FEWEST_DF)
     if df >= _SURE_DF:
         nodes = np.linspace(-_REACH_SD, _REACH_SD, _SHOCK_NODES)
-        density = norm.logpdf(nodes)
+        density = -(nodes**2) / 2
         scale = sd
     else:
         reach = max(_REACH_SD, float(stdtrit(df, 1.0 - 1e-5)))
         nodes = np.linspace(-reach, reach, _SHOCK_NODES)
-        density = t.logpdf(nodes, df)
+        density = -(df + 1.0) / 2 * np.log1p(nodes**2 / df)
         scale = sd * np.sqrt((df - 2.0) / df)
     return nodes * scale, density - logsumexp(density)
 
@@ -190,7 +189,7 @@ def _shocks(sd: float, df: float) -> tuple[Floats, Floats]:
 def _shifts(sd: float) -> tuple[Floats, Floats]:
     """Nodes of the changes looked for, and the logarithm of their weights."""
     nodes = np.linspace(-4.0, 4.0, _SHIFT_NODES)
-    density = norm.logpdf(nodes)
+    density = -(nodes**2) / 2
     return nodes * sd, density - logsumexp(density)
 
 
@@ -229,7 +228,7 @@ def tilt_evidence(
     if not len(score) or not came.any() or np.ptp(score) == 0:
         return Evidence.none(weeks)
     shift, wide = _shifts(float(np.hypot(tolerance, shift_sd)))
-    narrow = norm.logpdf(shift, scale=tolerance)
+    narrow = -((shift / tolerance) ** 2) / 2
     narrow = narrow - logsumexp(narrow)
     log_ratio = np.zeros((weeks, len(shift)))
     bounds = np.searchsorted(week, np.arange(weeks + 1))
@@ -272,7 +271,7 @@ def mean_evidence(value: Floats, week: Ints, weeks: int, *, tolerance: float, sh
     n, s = number.sum(), total.sum()
     prior = tolerance**2 + shift_sd**2
     mean, sd = s * prior / (1 + n * prior), np.sqrt(prior / (1 + n * prior))
-    reach = float(norm.ppf((1 + _INTERVAL) / 2)) * float(sd)
+    reach = float(ndtri((1 + _INTERVAL) / 2)) * float(sd)
     return Evidence(log_e, float(mean), float(mean) - reach, float(mean) + reach)
 
 

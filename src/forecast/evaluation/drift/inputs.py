@@ -19,8 +19,7 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from scipy.stats import f as f_distribution
-from scipy.stats import ks_2samp, t
+from scipy.special import fdtrc, stdtr
 
 from forecast.arrays import Bools, Floats, Ints
 from forecast.evaluation.drift.looks import WEEK_US, Looks
@@ -182,7 +181,7 @@ def _missing(
     independent = max(known.sum() / 8.0, 1.0)
     found = []
     for week in range(zero, looks.weeks):
-        p = float(f_distribution.sf(z2[week] / factor, 1.0, independent)) if number[week] else 1.0
+        p = float(fdtrc(1.0, independent, z2[week] / factor)) if number[week] else 1.0
         found.append(
             (week - zero, name, check, float(share[week]), float(usual), p, float(share[week] - usual))
         )
@@ -225,14 +224,14 @@ def _writes(looks: Looks, history: History) -> list[Row]:
             off = float(np.log((number + 0.5) / at_risk) - rate.mean())
             own = np.hypot(spread, np.sqrt(max(1 / usual - spread**2, 0.0)))
             scale = np.hypot(own, spread / np.sqrt(used.sum()))
-            p = float(2 * t.sf(abs(off) / scale, used.sum() - 1))
+            p = float(2 * stdtr(used.sum() - 1, -abs(off) / scale))
             # August is quiet every year: the same weeks of the year before are asked as well.
             before = slice(span.start - _YEAR_WEEKS, span.stop - _YEAR_WEEKS)
             if before.start >= 0 and before.stop <= zero and risk[before].sum() > 0:
                 then = written[field, before].sum()
                 change = np.log((number + 0.5) / at_risk) - np.log((then + 0.5) / risk[before].sum())
                 scale = np.hypot(own, max(spread, np.sqrt(1 / (then + 0.5))))
-                p = max(p, float(2 * t.sf(abs(change) / scale, used.sum() - 1)))
+                p = max(p, float(2 * stdtr(used.sum() - 1, -abs(change) / scale)))
             rows.append((place - zero, name, "writes", float(number), usual, p, off))
     return rows
 
@@ -303,6 +302,8 @@ def _score_move(looks: Looks, settings: MonitorSettings) -> tuple[ScoreMove | No
     mean_now = np.where(q > 0, mean_now, mean_then)
     mix = float((q - p) @ (mean_then + mean_now) / 2)
     within = float((mean_now - mean_then) @ (p + q) / 2)
+    from scipy.stats import ks_2samp  # half a second that only this needs
+
     distance = float(ks_2samp(score[then], score[now]).statistic)
     return ScoreMove(float(score[then].mean()), float(score[now].mean()), mix, within, distance), shares
 

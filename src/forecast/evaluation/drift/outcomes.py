@@ -18,7 +18,7 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from scipy.stats import chi2
+from scipy.special import chdtrc
 
 from forecast.arrays import Bools, Floats, Ints, Texts
 from forecast.evaluation.drift.evidence import (
@@ -381,7 +381,7 @@ def _season(came: Floats, expected: Floats, starts: Ints, ends: Ints, scatter: f
         table["expected"] += said
         statistic += float(((seen - said) ** 2 / np.maximum(said, 1e-9)).sum()) / scatter
         dof += 2
-    p_value = float(chi2.sf(statistic, dof)) if dof and table["expected"].min() >= _LEAST_OF_PHASE else 1.0
+    p_value = float(chdtrc(dof, statistic)) if dof and table["expected"].min() >= _LEAST_OF_PHASE else 1.0
     return Seasonal(table, p_value)
 
 

@@ -20,7 +20,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import f as f_distribution
+from scipy.special import fdtrc
 
 from forecast.arrays import Floats, Ints
 
@@ -187,7 +187,7 @@ def _compared(then: Floats, now: Floats, factor: float, independent: float) -> S
     if np.isnan(value):
         return Stability(0.0, 0.0, 1.0)
     statistic = value / expected / factor
-    return Stability(value, expected * factor, float(f_distribution.sf(statistic, dof, independent * dof)))
+    return Stability(value, expected * factor, float(fdtrc(dof, independent * dof, statistic)))
 
 
 def _usual_factor(past: Floats, reference_weeks: int) -> tuple[float, float]:

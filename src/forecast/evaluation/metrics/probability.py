@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.special import expit, logit, ndtri, xlogy
-from scipy.stats import rankdata
 
 from forecast.arrays import Floats
 from forecast.evaluation.metrics.rows import weighed
@@ -81,7 +80,7 @@ def log_loss(
 def auc(actual: npt.ArrayLike, predicted: npt.ArrayLike, *, weight: npt.ArrayLike | None = None) -> float:
     """Chance that a won deal was given more than a deal not won; ties count half. NaN with only one kind."""
     w, y, p = weighed(weight, actual, predicted)
-    return auc_by_place(y, rankdata(p, method="dense").astype(np.intp) - 1, w)
+    return auc_by_place(y, np.unique(p, return_inverse=True)[1], w)
 
 
 def auc_by_place(actual: Floats, place: npt.NDArray[np.intp], weight: Floats) -> float:

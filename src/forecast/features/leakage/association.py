@@ -8,7 +8,6 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from forecast.arrays import Bools, Floats, Ints
 from forecast.history import History, Vocabulary
@@ -96,16 +95,21 @@ def auc(value: Floats, won: Bools) -> float:
     count, wins = len(value), int(won.sum())
     if count < _FEW or not 5 <= wins <= count - 5:
         return 0.5
-    ranks = rankdata(value)
+    ranks = _ranks(value)
     area = (ranks[won].sum() - wins * (wins + 1) / 2) / (wins * (count - wins))
     return float(max(area, 1 - area))
+
+
+def _ranks(value: Floats) -> Floats:
+    """Places from 1 on, equal values sharing the mean of theirs."""
+    return np.asarray(pd.Series(value).rank(), dtype=np.float64)
 
 
 def rank_correlation(first: Floats, second: Floats) -> float:
     """Spearman's rank correlation; 0 where either hardly varies or there are few rows."""
     if len(first) < _FEW or len(np.unique(first)) < 6 or len(np.unique(second)) < 6:
         return 0.0
-    return float(np.corrcoef(rankdata(first), rankdata(second))[0, 1])
+    return float(np.corrcoef(_ranks(first), _ranks(second))[0, 1])
 
 
 def custom_values(history: History, name: str, codes: Floats) -> Values:

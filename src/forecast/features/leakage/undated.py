@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
-from scipy.stats import binom
+from scipy.special import bdtr, bdtrc
 
 from forecast.arrays import Bools, Floats, Ints
 from forecast.features.leakage.association import Values, rank_correlation
@@ -248,7 +248,7 @@ def _odds_differ(has: Bools, is_open: Bools, mine: Bools, cohort: Ints, odds: fl
         p, q = ((n + (n.sum() + 0.5) / (of.sum() + 1)) / (of + 1) for n, of in ((a, closed), (c, still)))
         fewer = float((still * p / (p + odds * (1 - p))).sum() / still.sum())
         more = float((closed * odds * q / (1 - q + odds * q)).sum() / closed.sum())
-        unlikely = binom.cdf(c.sum(), still.sum(), fewer), binom.sf(a.sum() - 1, closed.sum(), more)
+        unlikely = bdtr(c.sum(), int(still.sum()), fewer), bdtrc(a.sum() - 1, int(closed.sum()), more)
         if max(unlikely) < _UNLIKELY:
             return sign
     return 0
