@@ -34,7 +34,7 @@ from forecast.scoring import score_arrays, score_deals, score_open_deals
 from forecast.simulator import simulate
 from forecast.tables import Money, Tables, write_folder
 
-TARGET_SECONDS: Final = 30.0
+TARGET_SECONDS: Final = 20.0
 TARGET_PEAK_GB: Final = 2.0
 TARGET_DEALS: Final = 100_000
 

@@ -132,3 +132,13 @@ def test_a_model_of_your_own_needs_only_the_small_interface(
     deal = sample_history.open_deals(as_of_us(AS_OF))
     chance = models.incidence(sample_history, deal, as_of_us(AS_OF), [730.0])
     np.testing.assert_allclose(chance[:, 1], chance[:, 2], rtol=1e-9)
+
+
+def test_blocks_that_are_worked_on_at_once_change_nothing(
+    sample_history: History, trained_bundle: Path, scores: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("forecast.scoring.scores._BLOCK", 7)
+    again = score_open_deals(
+        sample_history, load_bundle(trained_bundle), AS_OF, period=Period.parse("2026Q1"), reasons=100
+    )
+    pd.testing.assert_frame_equal(again, scores, check_exact=True)

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from scipy.optimize import minimize
 
 from forecast.arrays import Bools, Floats, Ints
 from forecast.features import FeatureMatrix
@@ -212,6 +211,8 @@ def _fit(
         )  # of the log-likelihood by the linear term
         gradient = -design.T @ (weight * slope) + strength * theta
         return value + 0.5 * float(strength @ theta**2), gradient
+
+    from scipy.optimize import minimize  # a tenth of a second that only a fit needs
 
     theta = minimize(loss, np.zeros(design.shape[1]), jac=True, method="L-BFGS-B").x
     return Tilt(encoder, float(theta[0]), np.asarray(theta[1:], dtype=np.float64))

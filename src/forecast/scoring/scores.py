@@ -5,7 +5,10 @@ Columns and their order are a contract (docs/scores.md).
 
 from __future__ import annotations
 
-from typing import Any, Final
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -31,6 +34,7 @@ __all__ = [
 ]
 
 HORIZONS_DAYS: Final = (14, 30, 60, 90, 180, 365)
+T = TypeVar("T")
 _HORIZONS: Final = np.array(HORIZONS_DAYS)
 _BLOCK: Final = 4_096
 _QUANTILES: Final = (0.1, 0.5, 0.9)
@@ -110,10 +114,8 @@ def score_arrays(
         asked = None if period is None else span
         currency = history.money.reporting
         explainer = Explainer(models, cells, span_days=asked, locale=locale, currency=currency)
-    numbers: dict[str, list[Floats]] = {}
-    explained: list[str] = []
-    for start in range(0, len(deal), _BLOCK):
-        rows = slice(start, start + _BLOCK)
+
+    def scored(rows: slice) -> tuple[dict[str, Floats], list[str]]:
         block = features.take(rows)
         if explainer is None:
             coefficients, contributions = models.outcome.coefficients(block), None
@@ -129,11 +131,17 @@ def score_arrays(
             "period": curves.won_between(*span),
             "close": curves.close_quantiles(_QUANTILES),
         }
+        if explainer is None or contributions is None:
+            return parts, []
+        chances = Chances(parts["win"], parts["period"], if_won[rows])
+        return parts, explainer.texts(block, coefficients, contributions, pace, chances, reasons)
+
+    numbers: dict[str, list[Floats]] = {}
+    explained: list[str] = []
+    for parts, texts in _each_block(scored, len(deal)):
         for name, part in parts.items():
             numbers.setdefault(name, []).append(part)
-        if explainer is not None and contributions is not None:
-            chances = Chances(parts["win"], parts["period"], if_won[rows])
-            explained += explainer.texts(block, coefficients, contributions, pace, chances, reasons)
+        explained += texts
     if not len(deal):
         shapes = {"win": 0, "won": len(HORIZONS_DAYS), "lost": len(HORIZONS_DAYS), "period": 0, "close": 3}
         numbers = {name: [np.empty((0, width) if width else 0)] for name, width in shapes.items()}
@@ -195,6 +203,17 @@ def column_of(name: str, values: Any) -> Any:
     if values.dtype.kind == "M":
         return values.astype("datetime64[us]")
     return pd.array(values, dtype="str") if values.dtype == object else values
+
+
+def _each_block(work: Callable[[slice], T], rows: int) -> Iterator[T]:
+    """Results of the blocks in order; several are worked on at once, by as many threads as there are cores."""
+    blocks = [slice(start, start + _BLOCK) for start in range(0, rows, _BLOCK)]
+    # What the first one lays out (tables of trees, chances of the average deal) the others only read.
+    for block in blocks[:1]:
+        yield work(block)
+    if len(blocks) > 1:
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, len(blocks) - 1)) as threads:
+            yield from threads.map(work, blocks[1:])
 
 
 def _dates(as_of: int, days: Floats) -> NDArray[np.datetime64]:
