@@ -166,7 +166,7 @@ def test_a_folder_of_somebody_else_is_not_replaced(sample_models: FittedModels, 
 
 def test_the_same_data_seed_and_settings_give_the_same_id(sample_history: History, tmp_path: Path) -> None:
     until = pd.Timestamp("2023-01-01", tz="UTC")
-    settings = FitSettings(seed=3, max_landmarks=3_000, windows=1)
+    settings = FitSettings(seed=3, max_landmarks=3_000, windows=1, rounds_grid=(20,))
     ids = [
         write_bundle(
             fit_models(sample_history, until, settings), tmp_path / name, metrics={}, data_fingerprint="x"

@@ -47,7 +47,10 @@ BOOKINGS: Final = [
     "quota", "attainment_probability", "gap", "pipeline_open_amount", "coverage_needed",
 ]  # fmt: skip
 TEXTS: Final = {"deal_id", "pipeline", "owner_id", "stage", "grade", "reasons", "period", "level", "entity"}
-FAST: Final = "[fit]\nmax_landmarks = 3000\nwindows = 1\nridge_grid = [12]\n[tracking]\nenabled = false\n"
+FAST: Final = (
+    "[fit]\nmax_landmarks = 3000\nwindows = 1\nridge_grid = [12]\nrounds_grid = [20]\n"
+    "[tracking]\nenabled = false\n"
+)
 PERIOD: Final = "2025Q3"
 
 

@@ -24,7 +24,9 @@ AS_OF = pd.Timestamp("2026-01-01", tz="UTC")
 @pytest.fixture(scope="module")
 def quick() -> Settings:
     settings = read_settings()
-    fit = dataclasses.replace(settings.fit, max_landmarks=5_000, windows=1, ridge_grid=(12.0,))
+    fit = dataclasses.replace(
+        settings.fit, max_landmarks=5_000, windows=1, ridge_grid=(12.0,), rounds_grid=(20,)
+    )
     return dataclasses.replace(settings, fit=fit)
 
 

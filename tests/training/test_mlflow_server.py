@@ -28,7 +28,14 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning"),
 ]
-QUICK = "[fit]\nmax_landmarks = 4000\nwindows = 1\nridge_grid = [12]\nuse_season = false\nuse_clock = false\n"
+QUICK = """[fit]
+max_landmarks = 4000
+windows = 1
+ridge_grid = [12]
+rounds_grid = [20]
+use_season = false
+use_clock = false
+"""
 
 
 @pytest.fixture(scope="module")

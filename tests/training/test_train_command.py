@@ -36,7 +36,9 @@ def quick() -> Settings:
     settings = read_settings()
     return dataclasses.replace(
         settings,
-        fit=dataclasses.replace(settings.fit, max_landmarks=6_000, windows=1, ridge_grid=(12.0,)),
+        fit=dataclasses.replace(
+            settings.fit, max_landmarks=6_000, windows=1, ridge_grid=(12.0,), rounds_grid=(20,)
+        ),
     )
 
 
@@ -44,7 +46,9 @@ def quick() -> Settings:
 def quick_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same as a file."""
     path = tmp_path_factory.mktemp("settings") / "quick.toml"
-    path.write_text("[fit]\nmax_landmarks = 6000\nwindows = 1\nridge_grid = [12]\n", encoding="utf-8")
+    path.write_text(
+        "[fit]\nmax_landmarks = 6000\nwindows = 1\nridge_grid = [12]\nrounds_grid = [20]\n", encoding="utf-8"
+    )
     return path
 
 
