@@ -12,6 +12,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from forecast.bundle import Bundle
 from forecast.features import FeatureMatrix, build
 from forecast.features.kinds import KINDS, Kinds
 from forecast.features.kinds.courses import BANDS_DAYS, Labels
@@ -28,6 +29,7 @@ from forecast.models.bins import hats
 from forecast.models.level import quarterly_residuals
 from forecast.models.rows import looks_per_closing
 from forecast.periods import DAY_US, as_of_us
+from forecast.scoring import score_deals
 from forecast.simulator import Simulation, simulate
 
 __all__ = [
@@ -77,10 +79,14 @@ def _learnt(history: History, most: int, kinds: Kinds | None) -> tuple[Landmarks
 
 
 @cache
-def _linear_stage() -> LinearHazard:
-    """The linear stage alone, by the same choices."""
+def _linear_models() -> FittedModels:
+    """Models with the linear stage alone, by the same choices."""
     recipe = replace(fitted().recipe, rung=LinearHazard.name)
-    outcome = fit_models(company()[1], END, FitSettings(), recipe=recipe).outcome
+    return fit_models(company()[1], END, FitSettings(), recipe=recipe)
+
+
+def _linear_stage() -> LinearHazard:
+    outcome = _linear_models().outcome
     if isinstance(outcome, LinearHazard):
         return outcome
     raise TypeError(f"the sample company's ladder stopped at {outcome.name}")
@@ -240,44 +246,46 @@ def clock_picture() -> alt.LayerChart:
     return alt.layer(one, lines).properties(width=WIDTH, height=HEIGHT)
 
 
-def trees_picture() -> alt.HConcatChart:
-    """How silence moves the hazards in two stages: by the linear stage alone, and by its mean with trees."""
-    models = fitted()
-    if not isinstance(models.outcome, BoostedHazard):
+def trees_picture() -> alt.Chart:
+    """How far from the truth linear hazards, trees and their mean are, for the deals open at the end."""
+    simulation, history = company()
+    chosen = fitted()
+    if not isinstance(chosen.outcome, BoostedHazard):
         raise TypeError("the sample company's ladder has no trees to draw")
-    outcome, linear = models.outcome, _linear_stage()
-    _, features = _learnt(company()[1], 20_000, fitted().kinds)
-    stage = np.array([*features.texts("stage"), ""])[np.nan_to_num(features["stage"], nan=-1).astype(int)]
-    silences = np.round(np.geomspace(1, 90, 25), 1)
-    month = outcome.bins.centres_days < 30
-    found = []
-    for name in ("prospecting", "negotiation"):
-        rows = features.take(np.flatnonzero(stage == f"sales/{name}")[:1500])
-        for silence in silences:
-            asked = rows.replaced({"silence_days": float(silence)})
-            for what, one in (("linear stage", linear), ("mean with trees", outcome)):
-                rate = np.exp(one.coefficients(asked) @ one.basis + one.baseline)[:, :, month]
-                found += [
-                    (name, silence, what, cause, 100 * rate[:, k].mean())
-                    for k, cause in enumerate(("won", "lost"))
-                ]
-    table = pd.DataFrame(found, columns=["stage", "silence", "model", "cause", "rate"])
-    return alt.hconcat(
-        *(
-            alt.Chart(table[table["stage"] == name], title=name)
-            .mark_line(strokeWidth=1.8)
-            .encode(
-                x=alt.X("silence:Q", scale=alt.Scale(type="log"), title="days of silence"),
-                y=alt.Y("rate:Q", title="% per day, next 30 days"),
-                color=alt.Color("cause:N", scale=CAUSE_COLOURS, title=None, legend=BELOW),
-                strokeDash=alt.StrokeDash(
-                    "model:N", sort=["mean with trees", "linear stage"], title=None, legend=BELOW
-                ),
-            )
-            .properties(width=270, height=200)
-            for name in ("prospecting", "negotiation")
-        )
+    alone = fit_models(history, END, FitSettings(), recipe=replace(chosen.recipe, share=1.0))
+    ways = {
+        "linear hazards": _linear_models(),
+        "trees": alone,
+        "mean of both": chosen,
+    }
+    deal = history.open_deals(as_of_us(END))
+    horizons = (30, 90, 180)
+    truth = simulation.truth_within(history.deal_ids[deal], END, horizons)
+    rows = []
+    for way, models in ways.items():
+        scores = score_deals(history, Bundle("picture", {}, models, []), deal, END, reasons=0)
+        found = scores[[f"won_{days}d" for days in horizons]].to_numpy()
+        distance = np.abs(found - truth).mean(axis=0)
+        print(f"{way}: {', '.join(f'{one:.4f}' for one in distance)} at 30, 90 and 180 days")
+        rows += [
+            {"days": f"within {days} days", "order": days, "way": way, "distance": one}
+            for days, one in zip(horizons, distance, strict=True)
+        ]
+    order = list(ways)
+    base = alt.Chart(pd.DataFrame(rows)).encode(
+        y=alt.Y("way:N", sort=order, title=None),
+        x=alt.X("distance:Q", title="mean distance from the exact probability of winning"),
     )
+    bars = base.mark_bar(height=14).encode(
+        color=alt.Color("way:N", sort=order, scale=alt.Scale(range=[GREY, "#5f8dd3", GREEN]), legend=None)
+    )
+    told = base.mark_text(align="left", dx=4, fontSize=11).encode(text=alt.Text("distance:Q", format=".4f"))
+    drawn: alt.Chart = (
+        alt.layer(bars, told)
+        .properties(width=WIDTH - 120, height=66)
+        .facet(row=alt.Row("days:N", sort=alt.SortField("order"), title=None))
+    )
+    return drawn
 
 
 def ladder_picture() -> alt.LayerChart:
