@@ -51,7 +51,7 @@ __all__ = [
     "write_bundle",
 ]
 
-FORMAT: Final = 7
+FORMAT: Final = 8
 MANIFEST: Final = "manifest.json"
 _PARTS: Final = (
     "model",

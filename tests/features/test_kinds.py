@@ -25,7 +25,7 @@ from forecast.tables import Tables
 AS_OF = pd.Timestamp("2026-01-01", tz="UTC")
 EVERYTHING = (
     *("activities_total", "budget", "authority", "need", "timeline", "category", "days_to_close"),
-    *("motion", "source", "amount", "owner_edge", "owner_pace"),
+    *("motion", "source", "amount", "owner_edge", "owner_pace", "age_days"),
 )
 ANSWERS = ("budget", "authority", "need", "timeline")
 
@@ -97,7 +97,8 @@ def told_by_hand(
 
     def stands(stage: str, since: pd.Timestamp, until: pd.Timestamp) -> np.ndarray:
         rates = kinds.leaving[motion, place[stage]] * factors_by_hand(history, deal_id, kinds, until)[:, None]
-        passed = rates.sum(axis=0) * (days(until) - days(since))
+        stood = paced_by_hand(kinds, motion, days(since), days(until))
+        passed = (rates * stood[:, None]).sum(axis=0)
         for band, begin in enumerate(BANDS_DAYS):
             end = BANDS_DAYS[band + 1] if band + 1 < len(BANDS_DAYS) else math.inf
             inside = max(min(days(until), end) - max(days(since), begin), 0.0)
@@ -152,6 +153,16 @@ def told_by_hand(
     share = np.exp(found - found.max())
     log = np.maximum(np.log(share / share.sum()), -12.0)
     return [float(log[kind] - log[REFERENCE]) for kind in range(KINDS) if kind != REFERENCE]
+
+
+def paced_by_hand(kinds: Kinds, motion: int, since_days: float, until_days: float) -> np.ndarray:
+    """(3,) days between two ages by the pace of each group of moves, band by band."""
+    found = np.zeros(3)
+    edges = [*kinds.ages.edges_days, math.inf]
+    for band, (begin, end) in enumerate(pairwise(edges)):
+        inside = max(min(until_days, end) - max(since_days, begin), 0.0)
+        found += kinds.ages.pace[motion, :, band] * inside
+    return found
 
 
 def factors_by_hand(history: History, deal_id: str, kinds: Kinds, at: pd.Timestamp) -> np.ndarray:
@@ -307,7 +318,7 @@ def test_motions_and_sources_too_rare_or_kept_out_have_no_figures_of_their_own(
     found = fit_everything(History.from_tables(changed), as_of_us(AS_OF))
     assert found is not None
     assert "rare one" not in found.sources
-    without = fit_kinds(history, as_of_us(AS_OF), EVERYTHING[:-5], DatedRecords.of(history))
+    without = fit_kinds(history, as_of_us(AS_OF), EVERYTHING[:-6], DatedRecords.of(history))
     assert without is not None
     assert (without.motions, without.sources) == ((), ())
     assert without.prior.shape == (1, 1, KINDS)
@@ -411,7 +422,10 @@ def test_chances_of_a_deal_are_the_mean_of_its_kinds(history: History, kinds: Ki
         slot = kinds.stages.index(history.stages.names[history.stage(deal[[row]], np.int64(as_of_us(at)))[0]])
         motion = kinds.motions.index(texts[history.columns.motion[one]])
         factors = np.log(factors_by_hand(history, str(history.deal_ids[one]), kinds, at))
-        bent = np.exp(np.einsum("g,gck->ck", factors, kinds.bends[:, :, motion, slot]))
+        age_days = (as_of_us(at) - created_us(history, int(one))) / DAY_US
+        ahead = [paced_by_hand(kinds, motion, age_days, age_days + days) / days for _, days in CHANCES]
+        log_pace = factors[:, None] + np.log(ahead).T
+        bent = np.exp(np.einsum("gc,gck->ck", log_pace, kinds.bends[:, :, motion, slot]))
         chances = 1.0 - (1.0 - kinds.chances[:, motion, slot]) ** bent
         np.testing.assert_allclose(found[row, KINDS - 1 :], chances @ share[row], atol=1e-4)
 

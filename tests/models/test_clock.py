@@ -63,7 +63,7 @@ def test_an_expiry_at_a_fixed_age_is_found(sample_history: History) -> None:
         landmarks.duration_days,
         BINS,
         average_hazard(features, survival),
-        looks=1.0,
+        deal=landmarks.deal,
     )
     middle = (clock.edges_days[:-1] + clock.edges_days[1:]) / 2
     inside = (middle > 60) & (middle < 66)
@@ -82,7 +82,13 @@ def test_nothing_but_chance_gives_a_clock_near_one(sample_history: History) -> N
     features = matrix(sample_history, rng.uniform(0, 100, rows), np.zeros(rows))
     survival = Survival.of(landmarks, BINS, FLAT)
     clock = fit_clock(
-        "age_days", features, survival, when, BINS, average_hazard(features, survival), looks=1.0
+        "age_days",
+        features,
+        survival,
+        when,
+        BINS,
+        average_hazard(features, survival),
+        deal=landmarks.deal,
     )
     assert np.abs(np.log(clock.pace[:, 0])).max() < 0.3
 
@@ -110,7 +116,7 @@ def test_a_kind_of_business_without_a_clock_gets_none_beside_one_that_has(sample
             found[here, 1] = np.log(rate)
         return found
 
-    clock = fit_clock("age_days", features, survival, when, BINS, log_hazard, looks=1.0)
+    clock = fit_clock("age_days", features, survival, when, BINS, log_hazard, deal=both.deal)
     offers, others = (clock.pace[1, 1 + clock.groups.index(name)] for name in ("renewal", "new"))
     assert offers.max() > 4.0
     assert np.abs(np.log(others)).max() < 0.15
@@ -156,7 +162,7 @@ def test_few_closings_give_no_clock(sample_history: History) -> None:
         landmarks.duration_days,
         BINS,
         average_hazard(features, survival),
-        looks=1.0,
+        deal=landmarks.deal,
     )
     assert clock.is_flat
 

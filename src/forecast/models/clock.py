@@ -26,6 +26,7 @@ import numpy as np
 
 from forecast.arrays import Floats, Ints
 from forecast.features import FeatureMatrix
+from forecast.features.kinds.ages import age_bands, pace_of
 from forecast.models.bins import Bins
 from forecast.models.hazard import CAUSES, Survival
 from forecast.models.incidence import HORIZON_CAP_DAYS
@@ -34,11 +35,9 @@ __all__ = ["CLOCKS", "DealClock", "fit_clock"]
 
 # What a clock may count: feature -> whose clocks differ.
 CLOCKS: Final = {"age_days": "motion", "days_in_stage": "stage", "lead_age_days": "source"}
-_BANDS: Final = 12
-_LEAST_WIDTH_DAYS: Final = 2.0
-# Of the expected number: with at least so many a band is diluted.
-_PRIOR_CLOSINGS: Final = 15.0
-_PASSES: Final = 2
+_BANDS: Final = 20
+_PASSES: Final = 3
+_LEAST_SEEN: Final = 5.0  # closings, as usual, beside which those of a band are looked at
 _MOST: Final = 8.0  # no band runs faster, or slower, than this
 
 
@@ -131,69 +130,77 @@ def fit_clock(
     bins: Bins,
     log_hazard: Callable[[DealClock], Floats],
     *,
-    looks: float,
+    deal: Ints,
 ) -> DealClock:
     """Estimate a clock in turn with the rest of the model.
 
     features, survival, duration_days : the same n landmarks; the exposure without any clock
     log_hazard : (n, 2, J) of a model fitted to the landmarks beside a clock, itself without it
-    looks : landmarks that tell of the same closing; it counts once
+    deal : (n,) whose landmarks tell of the same closing, which counts once
     """
     now = np.nan_to_num(features[feature])
     closed = survival.cause > 0
     own_end = now + duration_days
-    edges = _edges(own_end[closed])
     groups = tuple(text for text in features.texts(CLOCKS[feature]) if text)
-    if len(edges) < 3:
+    nobody = DealClock(feature, np.array([0.0, 1.0]), groups, np.ones((2, 1 + len(groups), 1)))
+    group = nobody._group(features)
+    begin = age_bands(own_end[closed], group[closed], _BANDS)
+    if len(begin) < 2:
         return DealClock.flat()
+    edges = np.append(begin, max(begin[-1] + 30.0, 2.0 * begin[-1]))
     shape = (1 + len(groups), len(edges) - 1)
+    cell = group[:, None] * shape[1] + np.arange(shape[1])
+    end = group * shape[1] + np.clip(np.searchsorted(edges, own_end, side="right") - 1, 0, shape[1] - 1)
+    seen, scatter = zip(*(_seen(survival, k, end, deal, shape) for k in range(2)), strict=True)
     clock = DealClock.flat()
-    pace = np.ones((2, *shape))
-    group = DealClock(feature, edges, groups, pace)._group(features)
-    middle = np.minimum(bins.centres_days, np.maximum(duration_days[:, None], 0.5))
-    band = np.clip(np.searchsorted(edges, now[:, None] + middle, side="right") - 1, 0, len(edges) - 2)
-    end_band = np.clip(np.searchsorted(edges, own_end, side="right") - 1, 0, len(edges) - 2)
-    cell = group[:, None] * shape[1] + band
     for _ in range(_PASSES):
-        log_pace = clock.log_pace(features, bins)
-        paced = survival.paced(log_pace)
-        expected_rate = np.exp(np.minimum(log_hazard(clock), 10.0))
-        pace = pace.copy()
+        rate = np.exp(np.minimum(log_hazard(clock), 10.0))
+        pace = np.ones((2, *shape))
         for k in range(2):
-            expected = paced.exposure[k] * expected_rate[:, k] * (survival.weight / looks)[:, None]
-            came = (survival.cause == k + 1) * survival.weight / looks
-            foretold = np.bincount(cell.ravel(), expected.ravel(), minlength=shape[0] * shape[1]).reshape(
-                shape
-            )
-            seen = np.bincount(group * shape[1] + end_band, came, minlength=shape[0] * shape[1]).reshape(
-                shape
-            )
-            pace[k, 0] *= _ratio(seen.sum(axis=0), foretold.sum(axis=0))
-            for group_row in range(1, shape[0]):
-                pace[k, group_row] *= _ratio(seen[group_row], foretold[group_row])
+            expected = survival.exposure[k] * rate[:, k] * survival.weight[:, None]
+            within = _in_bands(expected, now, duration_days, bins, edges)
+            foretold = np.bincount(cell.ravel(), within.ravel(), minlength=shape[0] * shape[1]).reshape(shape)
+            pace[k, 0] = pace_of(seen[k].sum(axis=0), foretold.sum(axis=0), scatter[k][0])
+            for row in range(1, shape[0]):
+                pace[k, row] = pace_of(seen[k][row], foretold[row], scatter[k][row])
         clock = DealClock(feature, edges, groups, np.clip(pace, 1 / _MOST, _MOST))
     return clock
 
 
-def _ratio(seen: Floats, foretold: Floats) -> Floats:
-    """(A,) closings that came over those expected, drawn to one as far as bands differ only by chance."""
-    # Of Poisson counts around ratios of mean one and variance v, the squared distances less chance add up to
-    # v times the squared expectations.
-    beyond = float(((seen - foretold) ** 2 - foretold).sum())
-    if beyond <= 0.0:
-        return np.ones(len(seen))
-    prior = max(float((foretold**2).sum()) / beyond, _PRIOR_CLOSINGS)
-    ratio: Floats = (seen + prior) / (foretold + prior)
-    return ratio
+def _seen(survival: Survival, k: int, end: Ints, deal: Ints, shape: tuple[int, int]) -> tuple[Floats, Floats]:
+    """(groups, A) weight of the landmarks whose deal closed in each band, and how it scatters.
+
+    All landmarks of a deal tell of one closing: what came has the variance of closings that count as often as
+    they were seen. Of a closing at an early age few landmarks tell. The first row scatters as all groups do.
+    """
+    ended = survival.cause == k + 1
+    weight = survival.weight[ended]
+    _, who = np.unique(deal[ended], return_inverse=True)
+    times = np.bincount(who, weight)[who]
+    size = shape[0] * shape[1]
+    seen, squared = (
+        np.bincount(end[ended], w, size).reshape(shape).astype(np.float64) for w in (weight, weight * times)
+    )
+    usual = max(float(squared.sum()) / max(float(seen.sum()), 1e-9), 1.0)
+    every = np.concatenate((squared.sum(axis=0)[None], squared[1:])) + _LEAST_SEEN * usual
+    number = np.concatenate((seen.sum(axis=0)[None], seen[1:])) + _LEAST_SEEN
+    return seen, every / number
 
 
-def _edges(own_end: Floats) -> Floats:
-    """Bands with about the same number of closings each, none narrower than two days."""
-    if len(own_end) < 2 * _BANDS:
-        return np.array([0.0, 1.0])
-    cuts = np.quantile(own_end, np.linspace(0, 1, _BANDS + 1)[1:-1])
-    edges = [0.0]
-    for cut in cuts:
-        if cut >= edges[-1] + _LEAST_WIDTH_DAYS:
-            edges.append(float(cut))
-    return np.array([*edges, max(edges[-1] + 30.0, 2.0 * edges[-1])])
+def _in_bands(expected: Floats, now: Floats, duration_days: Floats, bins: Bins, edges: Floats) -> Floats:
+    """(n, A) what is expected of each row in each band of its own time, from (n, J) in bins after the landmark.
+
+    Within a bin it is spread evenly over the days the row was followed there.
+    """
+    until = np.concatenate((np.zeros((len(now), 1)), np.cumsum(expected, axis=1)), axis=1)
+    inner = edges[1:-1] - now[:, None]
+    days = np.clip(inner, 0.0, duration_days[:, None])
+    at = np.minimum(np.searchsorted(bins.edges_days, days, side="right") - 1, len(bins) - 1)
+    starts = bins.edges_days[at]
+    ends = np.append(bins.edges_days[1:-1], np.inf)[at]  # the last bin serves everything after it
+    followed = np.maximum(np.minimum(ends, duration_days[:, None]) - starts, 1e-9)
+    share = np.clip((days - starts) / followed, 0.0, 1.0)
+    row = np.arange(len(now))[:, None]
+    passed = until[row, at] + share * expected[row, at]
+    passed = np.where(inner >= duration_days[:, None], until[:, -1:], np.where(inner > 0.0, passed, 0.0))
+    return np.diff(passed, axis=1, prepend=0.0, append=until[:, -1:])

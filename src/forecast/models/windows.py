@@ -18,7 +18,7 @@ from forecast.models.clock import DealClock, fit_clock
 from forecast.models.encoder import Encoder, fit_encoder
 from forecast.models.hazard import Survival, outcome_log_score
 from forecast.models.linear import LinearFits, LinearHazard, choose_knots
-from forecast.models.rows import Rows, looks_per_closing
+from forecast.models.rows import Rows
 from forecast.models.season import Season
 from forecast.models.settings import FitSettings
 from forecast.periods import DAY_US
@@ -81,7 +81,7 @@ class Base:
                 marks.duration_days,
                 self.bins,
                 log_hazard,
-                looks=looks_per_closing(marks),
+                deal=marks.deal,
             )
         return self.clocks[feature]
 

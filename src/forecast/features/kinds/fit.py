@@ -18,7 +18,8 @@ import numpy as np
 from scipy.linalg import expm
 from scipy.special import logsumexp
 
-from forecast.arrays import Floats
+from forecast.arrays import Floats, Ints
+from forecast.features.kinds.ages import Ages, Stays, learn_ages
 from forecast.features.kinds.courses import LEVELS, Labels
 from forecast.features.kinds.facts import GROUPS, Facts, learn_facts
 from forecast.features.kinds.kinds import CHANCES, KINDS, Kinds
@@ -52,14 +53,17 @@ def fit_kinds(history: History, until_us: int, use: tuple[str, ...], records: Tr
         return None
     observed, usual = found
     kinds, share = _learn(observed, usual, _first_guess(observed, usual.labels), _STEPS)
-    if observed.facts:
-        # Kinds first, or whatever makes kinds differ would be taken for a matter of facts.
-        for _ in range(_TURNS):
+    # Kinds first, or whatever makes kinds differ would be taken for a matter of facts and ages.
+    for _ in range(_TURNS if observed.facts or "age_days" in use else 0):
+        facts, ages = Facts.none(), kinds.ages
+        if observed.facts:
             facts = learn_facts(history, observed.facts, *_moves(observed, kinds, share))
-            factors = facts.at(history, observed.facts, len(share))
-            observed = replace(observed, factors=factors)
-            kinds, share = _learn(observed, usual, share, _STEPS_EACH)
-            kinds = replace(kinds, facts=facts)
+            observed = replace(observed, factors=facts.at(history, observed.facts, len(share)))
+        if "age_days" in use:
+            ages = learn_ages(*_rates(observed, kinds, share))
+            observed = replace(observed, aged=_aged(observed, ages))
+        kinds, share = _learn(observed, usual, share, _STEPS_EACH)
+        kinds = replace(kinds, facts=facts, ages=ages)
     return _in_order(replace(kinds, prior=_shares(observed, usual, kinds)), usual)
 
 
@@ -80,8 +84,28 @@ def _moves(observed: Observed, kinds: Kinds, share: Floats) -> tuple[Floats, Flo
     groups = _groups(Labels(len(kinds.stages)))
     labels = np.arange(Labels(len(kinds.stages)).activity).reshape(len(kinds.stages), -1)
     came = [np.asarray(observed.counts[:, labels[:, of].ravel()].sum(axis=1)).ravel() for of in groups]
-    expected = np.einsum("ns,nsgk,nk->gn", observed.stood, kinds.leaving[observed.motion], share)
+    expected = np.einsum("gns,nsgk,nk->gn", observed.aged, kinds.leaving[observed.motion], share)
     return np.stack(came), expected
+
+
+def _rates(observed: Observed, kinds: Kinds, share: Floats) -> tuple[Stays, Ints, int, Floats]:
+    """What the pace at every age is learnt from: stays, motions, and rates by kinds and facts, without ages."""
+    stays = observed.stays
+    motion = observed.motion[stays.deal]
+    rate = np.einsum("tgk,tk->tg", kinds.leaving[motion, stays.slot], share[stays.deal])
+    return stays, motion, len(kinds.motions) + 1, rate * np.exp(observed.factors[:, stays.deal].T)
+
+
+def _aged(observed: Observed, ages: Ages) -> Floats:
+    """(GROUPS, n, S) days in each stage by the pace of each group of moves."""
+    stays, (size, stages) = observed.stays, observed.stood.shape
+    motion = observed.motion[stays.deal]
+    days = ages.passed(motion, stays.until_days) - ages.passed(motion, stays.from_days)
+    cell = stays.deal * stages + stays.slot
+    found = [
+        np.bincount(cell, days[:, group], size * stages).reshape(size, stages) for group in range(GROUPS)
+    ]
+    return np.stack(found)
 
 
 def _groups(labels: Labels) -> tuple[slice, slice, slice]:
@@ -118,7 +142,7 @@ def _maximise(observed: Observed, usual: Usual, share: Floats) -> Kinds:
     for motion, usual_here in enumerate(usual.moves):
         here = observed.motion == motion
         for group, of in enumerate(_groups(labels)):
-            stood = observed.stood[here] * np.exp(observed.factors[group, here])[:, None]
+            stood = observed.aged[group, here] * np.exp(observed.factors[group, here])[:, None]
             expected[:, of] += usual_here[:, of, None] * (stood.T @ share[here])[:, None]
     ratio = (number[: labels.activity].reshape(expected.shape) + _MOVES) / (expected + _MOVES)
     weights[: labels.activity] = np.log(ratio).reshape(-1, KINDS)
@@ -150,6 +174,7 @@ def _maximise(observed: Observed, usual: Usual, share: Floats) -> Kinds:
         prior=np.broadcast_to(np.log(share.mean(axis=0) + 1e-9), (rows, len(usual.sources) + 1, KINDS)),
         weights=weights,
         facts=Facts.none(),
+        ages=Ages.none(rows),
         leaving=_leaving(ratio * usual.moves[..., None], labels),
         working=working,
         pace=usual.pace,
@@ -209,7 +234,7 @@ def _log_likelihood(observed: Observed, kinds: Kinds) -> Floats:
     found: Floats = (
         observed.counts @ kinds.weights
         - np.einsum(
-            "ns,nsgk,gn->nk", observed.stood, kinds.leaving[observed.motion], np.exp(observed.factors)
+            "gns,nsgk,gn->nk", observed.aged, kinds.leaving[observed.motion], np.exp(observed.factors)
         )
         - observed.watched @ kinds.working
         + (observed.further[:, None] * shift - observed.dates[:, None] * shift**2 / 2.0)

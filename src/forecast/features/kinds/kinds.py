@@ -32,6 +32,7 @@ from typing import Any, Final
 import numpy as np
 
 from forecast.arrays import Floats, Ints
+from forecast.features.kinds.ages import Ages
 from forecast.features.kinds.courses import BANDS_DAYS, Labels, band_of, read_courses, rows_of
 from forecast.features.kinds.facts import GROUPS, Facts, fact_values
 from forecast.history import CATEGORIES, History, TrackRecords
@@ -44,6 +45,7 @@ KINDS: Final = 4
 REFERENCE: Final = 2
 # What courses are asked for: a cause, and within how many days.
 CHANCES: Final = (("won", 30), ("won", 90), ("lost", 90))
+_CHANCES_DAYS: Final = np.array([days for _, days in CHANCES], dtype=np.float64)
 _OTHERS: Final = [kind for kind in range(KINDS) if kind != REFERENCE]
 _LEAST: Final = -12.0  # log of the smallest probability of a kind: beyond it odds have nothing to say
 # Running totals are kept in whole multiples of 2**-30, which add up without rounding: what is known of a deal
@@ -61,6 +63,7 @@ class Kinds:
     prior : (M + 1, Q + 1, KINDS) log share of the deals of a motion and a source, of all others last
     weights : (L, KINDS) log-likelihood of a label, see `Labels`
     facts : what multiplies these rates for a deal
+    ages : what multiplies them by its motion and its age
     leaving : (M + 1, S, GROUPS, KINDS) rate of leaving a stage for another, for won and for lost, a day
     working : (bands, KINDS) activities a day by age of the deal, in a stage of usual activity
     pace : (S,) activity in each stage, the usual being one
@@ -76,6 +79,7 @@ class Kinds:
     motions: tuple[str, ...]
     sources: tuple[str, ...]
     facts: Facts
+    ages: Ages
     prior: Floats
     weights: Floats
     leaving: Floats
@@ -152,9 +156,10 @@ class Kinds:
         days = np.maximum(moments_us - created_us, 0) / DAY_US
         band = band_of(days)
         worked = self._worked[band] + self.working[band] * days[..., None]
-        stood_days = (days[1] - days[0])[:, None]
-        leaving = (self.leaving[motion, slot] * np.exp(factors.T)[..., None]).sum(axis=1)
-        passed: Floats = leaving * stood_days + self.pace[slot, None] * (worked[1] - worked[0])
+        stood = self.ages.passed(motion, days)
+        times = np.exp(factors.T) * (stood[1] - stood[0])
+        moved = (self.leaving[motion, slot] * times[..., None]).sum(axis=1)
+        passed: Floats = moved + self.pace[slot, None] * (worked[1] - worked[0])
         return passed
 
     @cached_property
@@ -192,6 +197,7 @@ class Kinds:
             "motions": list(self.motions),
             "sources": list(self.sources),
             "facts": self.facts.to_json(),
+            "ages": self.ages.to_json(),
             **{
                 name: getattr(self, name).tolist()
                 for name in (
@@ -228,8 +234,10 @@ class Kinds:
                 ("bends", (GROUPS, len(CHANCES), rows, len(stages), KINDS)),
             )
         }
-        facts = Facts.from_json(data["facts"])
-        return cls(stages, motions, sources, facts, **arrays, ahead_variance=float(data["ahead_variance"]))
+        facts, ages = Facts.from_json(data["facts"]), Ages.from_json(data["ages"], rows)
+        return cls(
+            stages, motions, sources, facts, ages, **arrays, ahead_variance=float(data["ahead_variance"])
+        )
 
 
 @dataclass(frozen=True)
@@ -275,7 +283,11 @@ class BoundKinds:
         if slot.min(initial=0) < 0:  # a stage that was not there when kinds were learnt says nothing
             stands[slot < 0] = 0.0
         now = self.kinds.prior[motion, self.source[deal]] + self.kinds.now_said[slot, said] - stands
-        return Likeness(self.kinds, known, now, factors, motion, slot)
+        bends = factors[:, None]
+        if not self.kinds.ages.is_flat:
+            age_days = np.maximum(at_us - created_us, 0) / DAY_US
+            bends = bends + self.kinds.ages.ahead(motion, age_days, _CHANCES_DAYS)
+        return Likeness(self.kinds, known, now, bends, motion, slot)
 
 
 @dataclass(frozen=True)
@@ -284,7 +296,7 @@ class Likeness:
 
     known : (n, KINDS) of everything recorded, in units of 2**-30
     now : (n, KINDS) of where the deals come from and how they stand now
-    factors : (GROUPS, n) log factors of their facts
+    factors : (GROUPS, len(CHANCES) or 1, n) log factors of their facts and the ages each chance looks ahead to
     motion : (n,) row of each in the tables by motion
     slot : (n,) place of the stage they are in among the stages of the kinds, -1 for an unknown one
     """
@@ -302,7 +314,7 @@ class Likeness:
             self,
             known=self.known[rows],
             now=self.now[rows],
-            factors=self.factors[:, rows],
+            factors=self.factors[..., rows],
             motion=self.motion[rows],
             slot=self.slot[rows],
         )
@@ -334,10 +346,10 @@ class Likeness:
     def _chances(self) -> Floats:
         """(len(CHANCES), n, KINDS) of each kind from the stage of each deal, for its facts."""
         chances = self.kinds.chances_by_slot[:, self.motion, self.slot]
-        if not self.kinds.facts.names:
+        if not self.kinds.facts.names and self.kinds.ages.is_flat:
             return chances
         bends = self.kinds.bends_by_slot[:, :, self.motion, self.slot]
-        bent = np.exp((bends * self.factors[:, None, :, None]).sum(axis=0))
+        bent = np.exp((bends * self.factors[..., None]).sum(axis=0))
         found: Floats = -np.expm1(np.log1p(-chances) * bent)
         return found
 

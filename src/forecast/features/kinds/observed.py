@@ -14,6 +14,7 @@ import numpy as np
 import scipy.sparse
 
 from forecast.arrays import Bools, Floats, Ints
+from forecast.features.kinds.ages import Stays
 from forecast.features.kinds.courses import BANDS_DAYS, LEVELS, Courses, Labels, read_courses, rows_of
 from forecast.features.kinds.facts import GROUPS, fact_names, fact_values
 from forecast.history import CATEGORIES, LOST, OPEN, WON, History, TrackRecords
@@ -62,7 +63,9 @@ class Observed:
     ended : (n,) how: WON, LOST or OPEN
     motion, source : (n,) rows in the tables by motion and source, M + 1 and Q + 1 long
     counts : (n, L) labels seen
-    stood : (n, S) days in each stage; watched : (n, bands) days by age, weighted by the pace of the stage
+    stays : times in one stage, from one move to the next
+    stood : (n, S) days in each stage; aged : (GROUPS, n, S) the same by the pace of each group of moves
+    watched : (n, bands) days by age, weighted by the pace of the stage
     dates, further : (n,) close dates said, and the sum of how much further than usual they lie
     facts : (n,) what each fact was just before the end
     factors : (GROUPS, n) log factors of these; at first there are none
@@ -72,7 +75,9 @@ class Observed:
     motion: Ints
     source: Ints
     counts: scipy.sparse.csr_matrix
+    stays: Stays
     stood: Floats
+    aged: Floats
     watched: Floats
     dates: Floats
     further: Floats
@@ -102,10 +107,25 @@ def observe(
     sources, source = _named(history, "source", history.columns.source, deal, use)
     pace = _pace(history, courses, seen, stages)
     ahead, variance = _usual_dates(courses, seen, len(stages))
-    parts = _parts(history, courses, seen, deal, end_us, stages, pace, ahead, use)
+    counts, stays, stood, watched, dates, further = _parts(
+        history, courses, seen, deal, end_us, stages, pace, ahead, use
+    )
     # A closing is written at its moment; what is known of a deal before is read strictly before.
     facts = fact_values(history, records, fact_names(history, use), deal, end_us - 1)
-    observed = Observed(ended, motion, source, *parts, facts, np.zeros((GROUPS, len(deal))))
+    observed = Observed(
+        ended=ended,
+        motion=motion,
+        source=source,
+        counts=counts,
+        stays=stays,
+        stood=stood,
+        aged=np.broadcast_to(stood, (GROUPS, *stood.shape)),
+        watched=watched,
+        dates=dates,
+        further=further,
+        facts=facts,
+        factors=np.zeros((GROUPS, len(deal))),
+    )
     moves = _usual_moves(observed, labels, len(motions))
     return observed, Usual(stages, motions, sources, moves, pace, ahead, variance)
 
@@ -175,8 +195,8 @@ def _parts(
     pace: Floats,
     usual: Floats,
     use: tuple[str, ...],
-) -> tuple[scipy.sparse.csr_matrix, Floats, Floats, Floats, Floats]:
-    """The last five fields of `Observed`."""
+) -> tuple[scipy.sparse.csr_matrix, Stays, Floats, Floats, Floats, Floats]:
+    """Counts, stays, days stood and watched, dates and how much further they lie, as in `Observed`."""
     labels = Labels(len(stages))
     row = np.full(len(history), -1, dtype=np.int64)
     row[deal] = np.arange(len(deal))
@@ -219,7 +239,11 @@ def _parts(
     further = courses.ahead_log_days[dated] - usual[courses.ahead_slot[dated]]
     of = row[courses.deal[courses.dated[dated]]]
     dates, sums = np.bincount(of, minlength=size).astype(np.float64), np.bincount(of, further, size)
-    return counts, stood.astype(np.float64), watched, dates, sums.astype(np.float64)
+    target = courses.label[stays] - courses.left[ended] * labels.targets
+    group = np.where(courses.label[stays] < 0, -1, np.maximum(target - labels.stages + 1, 0))
+    group = np.concatenate((group, np.full(len(open_), -1)))
+    times = Stays(who, slot, low, high, group)
+    return counts, times, stood.astype(np.float64), watched, dates, sums.astype(np.float64)
 
 
 def _allowed(labels: Labels, use: tuple[str, ...]) -> Bools:
