@@ -12,6 +12,7 @@ import pytest
 from forecast.features import FeatureMatrix
 from forecast.history import History, Landmarks
 from forecast.models import Bins, DealClock, Season, Survival, fit_clock
+from forecast.models.clock import _in_bands
 from forecast.models.incidence import HORIZON_CAP_DAYS
 from forecast.periods import DAY_US
 
@@ -120,6 +121,20 @@ def test_a_kind_of_business_without_a_clock_gets_none_beside_one_that_has(sample
     offers, others = (clock.pace[1, 1 + clock.groups.index(name)] for name in ("renewal", "new"))
     assert offers.max() > 4.0
     assert np.abs(np.log(others)).max() < 0.15
+
+
+def test_what_is_expected_in_a_bin_is_split_by_days() -> None:
+    """Bands that cut bins, a row that ends inside one, one that begins behind the last edge, one at once over."""
+    edges = np.array([0.0, 14.0, 35.0, 50.0, 100.0])
+    now, duration = np.array([0.0, 30.0, 60.0, 13.0]), np.array([200.0, 22.5, 40.0, 0.0])
+    a_day = np.array([0.02, 0.5, 0.1, 0.3])
+    followed = np.clip(duration[:, None] - BINS.edges_days[:-1], 0.0, np.diff(BINS.edges_days))
+    found = _in_bands(followed * a_day[:, None], now, duration, BINS, edges)
+    end = np.array([*edges[1:-1], np.inf])
+    inside = np.clip(
+        np.minimum((now + duration)[:, None], end) - np.maximum(now[:, None], edges[:-1]), 0, None
+    )
+    np.testing.assert_allclose(found, inside * a_day[:, None], atol=1e-12)
 
 
 def test_pace_in_a_bin_is_its_mean_over_the_bin() -> None:
