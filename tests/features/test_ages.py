@@ -65,12 +65,12 @@ def test_a_pace_that_was_planted_is_learnt_and_a_motion_without_one_gets_none() 
 
 def test_bands_are_whole_weeks_and_every_motion_counts_alike() -> None:
     rng = np.random.default_rng(2)
-    late, early = rng.normal(90.0, 5.0, 300).clip(60.0), rng.exponential(40.0, 20_000)
+    late, early = rng.normal(90.0, 15.0, 300), rng.exponential(40.0, 20_000)
     edges = age_bands(np.concatenate((late, early)), np.repeat([0, 1], [300, 20_000]), 20)
     assert edges[0] == 0.0
     assert (np.diff(edges) > 0).all()
     np.testing.assert_allclose(edges % 7.0, 0.0)
-    assert ((edges > 80.0) & (edges < 100.0)).sum() >= 2
+    assert ((edges > 75.0) & (edges < 105.0)).sum() >= 2
 
 
 def test_where_very_many_fall_together_bands_are_narrower() -> None:
@@ -115,5 +115,5 @@ def test_numbers_come_back_from_json_and_nonsense_does_not() -> None:
         {**told, "pace": (-PACE).tolist()},
         {**told, "edges_days": [0.0, 14.0]},
     ):
-        with pytest.raises(ValueError, match="age|shape"):
+        with pytest.raises(ValueError, match=r"age|shape"):
             Ages.from_json(wrong, 2)

@@ -124,7 +124,7 @@ def test_a_kind_of_business_without_a_clock_gets_none_beside_one_that_has(sample
 
 
 def test_what_is_expected_in_a_bin_is_split_by_days() -> None:
-    """Bands that cut bins, a row that ends inside one, one that begins behind the last edge, one at once over."""
+    """Bands that cut bins, rows that end inside one or begin behind the last edge, one that is over at once."""
     edges = np.array([0.0, 14.0, 35.0, 50.0, 100.0])
     now, duration = np.array([0.0, 30.0, 60.0, 13.0]), np.array([200.0, 22.5, 40.0, 0.0])
     a_day = np.array([0.02, 0.5, 0.1, 0.3])
