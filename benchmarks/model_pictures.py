@@ -12,6 +12,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from forecast.arrays import Floats
 from forecast.bundle import Bundle
 from forecast.features import FeatureMatrix, build
 from forecast.features.kinds import KINDS, Kinds
@@ -31,6 +32,7 @@ from forecast.models.rows import looks_per_closing
 from forecast.periods import DAY_US, as_of_us
 from forecast.scoring import score_deals
 from forecast.simulator import Simulation, simulate
+from forecast.simulator.process import AGE_BREAKS_DAYS, WIN_BY_AGE
 
 __all__ = [
     "CAUSE_COLOURS",
@@ -39,6 +41,7 @@ __all__ = [
     "GREY",
     "RED",
     "WIDTH",
+    "ages_picture",
     "baseline_picture",
     "clock_picture",
     "company",
@@ -54,6 +57,7 @@ CAUSE_COLOURS = alt.Scale(domain=["won", "lost"], range=[GREEN, RED])
 WIDTH, HEIGHT = 620, 230
 END = pd.Timestamp("2026-01-01", tz="UTC")
 BELOW = alt.Legend(orient="bottom")
+_OLDEST_DAYS = 260.0
 
 
 @cache
@@ -207,20 +211,46 @@ def baseline_picture() -> alt.VConcatChart:
 
 
 def clock_picture() -> alt.LayerChart:
-    """The pace at which renewals and new business are won, by age."""
-    clock = fitted().clock
-    if clock.feature != "age_days":
-        raise TypeError("the sample company's deals have no clock by age")
+    """The pace at which renewals and new business are won, by age: a clock by age, whatever windows chose."""
+    recipe = replace(fitted().recipe, rung=LinearHazard.name, clock="age_days")
+    clock = fit_models(company()[1], END, FitSettings(), recipe=recipe).clock
+    paces = {motion: clock.pace[0, at] for at, motion in enumerate(clock.groups, start=1)}
+    return _paces(clock.edges_days[:-1], paces, "times the hazard of winning")
+
+
+def ages_picture() -> alt.LayerChart:
+    """The pace at which deals of every kind are won, by age, and that of the simulator's renewals."""
+    kinds = fitted().kinds
+    if kinds is None:
+        raise TypeError("the sample company's ladder does without kinds")
+    paces = {motion: kinds.ages.pace[at, 1] for at, motion in enumerate(kinds.motions)}
+    learnt = _paces(kinds.ages.edges_days, paces, "times the usual rate of winning")
+    true = pd.DataFrame(
+        {
+            "age": [0.0, *AGE_BREAKS_DAYS, _OLDEST_DAYS],
+            "pace": [*WIN_BY_AGE[1].tolist(), WIN_BY_AGE[1, -1]],
+        }
+    )
+    dashed = (
+        alt.Chart(true)
+        .mark_line(interpolate="step-after", strokeDash=[2, 3], color=GREEN)
+        .encode(x="age:Q", y="pace:Q")
+    )
+    return alt.layer(learnt, dashed)
+
+
+def _paces(begin_days: Floats, paces: dict[str, Floats], title: str) -> alt.LayerChart:
+    """Steps of a pace by age, a line for each motion."""
     names = {"new": "new business", "renewal": "renewal", "expansion": "expansion"}
     rows = pd.concat(
         pd.DataFrame(
             {
-                "age": np.minimum(clock.edges_days, 260.0),
-                "pace": np.append(clock.pace[0, at], clock.pace[0, at, -1]),
+                "age": np.append(np.minimum(begin_days, _OLDEST_DAYS), _OLDEST_DAYS),
+                "pace": np.append(pace, pace[-1]),
                 "motion": names[motion],
             }
         )
-        for at, motion in enumerate(clock.groups, start=1)
+        for motion, pace in paces.items()
     )
     one = alt.Chart(pd.DataFrame({"pace": [1.0]})).mark_rule(strokeDash=[4, 4], color=GREY).encode(y="pace:Q")
     lines = (
@@ -230,8 +260,8 @@ def clock_picture() -> alt.LayerChart:
             x=alt.X("age:Q", title="age of the deal, days"),
             y=alt.Y(
                 "pace:Q",
-                title="times the hazard of winning",
-                scale=alt.Scale(type="log", domain=[0.4, 3], nice=False),
+                title=title,
+                scale=alt.Scale(type="log", domain=[0.3, 3.5], nice=False),
             ),
             color=alt.Color(
                 "motion:N",

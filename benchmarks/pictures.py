@@ -25,6 +25,7 @@ from benchmarks.answer_pictures import (
     roll_up_picture,
 )
 from benchmarks.model_pictures import (
+    ages_picture,
     baseline_picture,
     clock_picture,
     kinds_picture,
@@ -174,6 +175,7 @@ PICTURES: dict[str, Callable[[], alt.TopLevelMixin]] = {
     "season": season_picture,
     "clock": clock_picture,
     "kinds": kinds_picture,
+    "ages": ages_picture,
     "trees": trees_picture,
     "ladder": ladder_picture,
     "level": level_picture,
