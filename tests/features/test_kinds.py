@@ -523,3 +523,25 @@ def test_deals_that_were_decided_are_told_by_how(history: History, kinds: Kinds)
     ).features()[2]
     won = closings.kind[late] == WON
     assert found[won].mean() > found[~won].mean() + 1.0
+
+
+def test_a_company_with_one_motion_has_no_ages(company: Simulation) -> None:
+    """Rates that fall with age, and kinds of which the quick ones leave first, look the same there."""
+    new = company.tables.deals[company.tables.deals["motion"] == "new"]
+    kept = {
+        name: getattr(company.tables, name)[getattr(company.tables, name)["deal_id"].isin(new["deal_id"])]
+        for name in ("deal_events", "activities")
+    }
+    found = fit_everything(
+        History.from_tables(replace(company.tables, deals=new.reset_index(drop=True), **kept)),
+        as_of_us(AS_OF),
+    )
+    assert found is not None
+    assert found.motions == ("new",)
+    assert found.ages.is_flat
+    assert not fit_is_flat(found)
+
+
+def fit_is_flat(kinds: Kinds) -> bool:
+    """Whether all kinds are alike."""
+    return bool(np.ptp(kinds.weights, axis=1).max() < 1e-3)

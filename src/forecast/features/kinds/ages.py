@@ -4,9 +4,11 @@ A renewal is signed when the contract ends, not before. Who does not know takes 
 a bad deal, and does not see how little speaks for one that let the day pass. So usual rates of moving on, of
 winning and losing are multiplied by a pace that depends on the age, for each motion by its own: what came in a
 band of ages over what was to be expected given the kinds, drawn to one the more, the less bands differ beyond
-chance.
+chance. A company with one motion has none: rates that fall with age for all deals, and kinds of which the quick
+ones leave first, look the same, and only kinds that several motions share tell both apart.
 
-Source: rates that are constant in bands, as in Holford 1980; two time scales as in Efron 2002.
+Source: rates that are constant in bands, as in Holford 1980; two time scales as in Efron 2002; what tells
+hidden differences from age, as in Elbers and Ridder 1982.
 """
 
 from __future__ import annotations

@@ -53,13 +53,15 @@ def fit_kinds(history: History, until_us: int, use: tuple[str, ...], records: Tr
         return None
     observed, usual = found
     kinds, share = _learn(observed, usual, _first_guess(observed, usual.labels), _STEPS)
+    # Rates of all deals that fall with age are what kinds explain; only motions that differ tell both apart.
+    has_ages = "age_days" in use and len(usual.motions) > 1
     # Kinds first, or whatever makes kinds differ would be taken for a matter of facts and ages.
-    for _ in range(_TURNS if observed.facts or "age_days" in use else 0):
+    for _ in range(_TURNS if observed.facts or has_ages else 0):
         facts, ages = Facts.none(), kinds.ages
         if observed.facts:
             facts = learn_facts(history, observed.facts, *_moves(observed, kinds, share))
             observed = replace(observed, factors=facts.at(history, observed.facts, len(share)))
-        if "age_days" in use:
+        if has_ages:
             ages = learn_ages(*_rates(observed, kinds, share))
             observed = replace(observed, aged=_aged(observed, ages))
         kinds, share = _learn(observed, usual, share, _STEPS_EACH)
