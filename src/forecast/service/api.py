@@ -67,7 +67,8 @@ class Limits:
 
     body_seconds : how long a body, or the next row of a stream, may take to arrive, and an answer to be taken
     small_waiting, large_waiting : requests that may wait, by size (see `turns`); so many small ones come at
-        once where the machine gave the process no time for a second
+        once where the machine gave the process no time for half a second; with twice as many, those let in
+        waited too long under overload
     patience_seconds : how long a large one waits before it is sent away
     streams : bulk streams at once
     readers : reads of the ledger at once
@@ -77,7 +78,7 @@ class Limits:
     """
 
     body_seconds: float = 30.0
-    small_waiting: int = 48
+    small_waiting: int = 24
     large_waiting: int = 4
     patience_seconds: float = 20.0
     streams: int = 2
