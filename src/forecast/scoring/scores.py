@@ -37,6 +37,7 @@ HORIZONS_DAYS: Final = (14, 30, 60, 90, 180, 365)
 T = TypeVar("T")
 _HORIZONS: Final = np.array(HORIZONS_DAYS)
 _BLOCK: Final = 4_096
+_THREADS: Final = 4  # more would mostly wait for the interpreter, each with a block in memory
 _QUANTILES: Final = (0.1, 0.5, 0.9)
 SCORE_COLUMNS: Final = (
     "deal_id", "as_of", "pipeline", "owner_id", "stage", "amount", "win_probability",
@@ -206,13 +207,13 @@ def column_of(name: str, values: Any) -> Any:
 
 
 def _each_block(work: Callable[[slice], T], rows: int) -> Iterator[T]:
-    """Results of the blocks in order; several are worked on at once, by as many threads as there are cores."""
+    """Results of the blocks in order; several are worked on at once, by a thread for each of a few cores."""
     blocks = [slice(start, start + _BLOCK) for start in range(0, rows, _BLOCK)]
     # What the first one lays out (tables of trees, chances of the average deal) the others only read.
     for block in blocks[:1]:
         yield work(block)
     if len(blocks) > 1:
-        with ThreadPoolExecutor(min(os.cpu_count() or 1, len(blocks) - 1)) as threads:
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, _THREADS, len(blocks) - 1)) as threads:
             yield from threads.map(work, blocks[1:])
 
 
